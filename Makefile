@@ -1,0 +1,68 @@
+# make lab                  JupyterLab with the course in the browser (Ctrl-C ends it)
+# make lab PORT=9000        at a port of your choice
+# make execute              run every lecture notebook from a clean kernel and store its outputs
+# make execute NB=01        only those whose names start with 01
+# make homework             what students get, notebooks/homework/release, from the masters in source
+# make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
+# make grade ALL=1          also what has not changed since the last time
+# make check                lint and the quick tests, in under a minute
+# make test                 everything: also notebooks, JupyterLab in a browser
+#
+# Each of them first sets up .venv if it must. Variables, all optional:
+#   PYTHON=python3.13       the Python that makes .venv
+#   VENV=some/folder        another place for it
+#   TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#                           a further package index for pip: this one has PyTorch for Linux without CUDA,
+#                           200 MB in place of several GB
+
+VENV = .venv
+NB =
+ALL =
+PORT =
+PYTHON =
+TORCH_INDEX =
+export VENV PYTHON TORCH_INDEX
+
+PY = "$(VENV)/bin/python"
+FIRST = $(firstword $(wildcard notebooks/01_*.ipynb) README.md)
+
+# What Jupyter, IPython and matplotlib remember stays in this folder, and the settings and kernels of your
+# home cannot interfere. Not a hidden folder: browsers installed as snaps may not read those.
+STATE = $(CURDIR)/build/jupyter
+STATE_ENV = JUPYTER_CONFIG_DIR="$(STATE)/config" JUPYTER_DATA_DIR="$(STATE)/data" \
+	JUPYTER_RUNTIME_DIR="$(STATE)/runtime" IPYTHONDIR="$(STATE)/ipython" MPLCONFIGDIR="$(STATE)/matplotlib"
+
+.PHONY: help lab test check execute homework grade lint setup setup-test
+
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
+
+setup:
+	@sh tools/setup.sh
+
+setup-test:
+	@sh tools/setup.sh test
+
+lab: setup
+	@$(STATE_ENV) $(PY) -m jupyterlab --config=tools/jupyter/jupyter_lab_config.py \
+		$(if $(PORT),--port=$(PORT) --ServerApp.port_retries=0) \
+		$$([ "$$(id -u)" != 0 ] || echo --allow-root) --LabApp.default_url=/lab/tree/$(FIRST)
+
+execute: setup
+	@$(STATE_ENV) $(PY) tools/execute.py $(NB)
+
+homework: setup
+	@$(STATE_ENV) $(PY) tools/homework.py
+
+grade: setup
+	@$(STATE_ENV) $(PY) tools/grade.py $(if $(ALL),--all)
+
+lint: setup-test
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+check: lint
+	@$(STATE_ENV) $(PY) -m pytest -m "not slow and not browser"
+
+test: lint
+	@$(STATE_ENV) $(PY) -m pytest

@@ -1,0 +1,199 @@
+"""The arithmetic of one layer: output size, units, weights, connections and multiply-adds."""
+
+from dataclasses import dataclass
+from math import prod
+from operator import index
+
+Shape = tuple[int, ...]
+IntOrPair = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """One layer in the lecture's terms.
+
+    `in_shape` and `out_shape` are without the batch. `units` are output values, `weights` learnable
+    weights without biases, `connections` the (input, output) pairs that a multiplication joins, pairs
+    with padding included, and `macs` the multiply-adds of one input (biases are not counted).
+    Pooling joins each output with its window, so it has connections but no multiply-adds.
+    Source: R. Grosse, CSC321 lecture 12, "Size of a conv net".
+    """
+
+    name: str
+    kind: str
+    in_shape: Shape
+    out_shape: Shape
+    units: int
+    weights: int
+    biases: int
+    connections: int
+    macs: int
+
+    @property
+    def params(self) -> int:
+        """Learnable numbers: weights and biases."""
+        return self.weights + self.biases
+
+
+def output_size(
+    size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1, ceil_mode: bool = False
+) -> int:
+    """Number of positions at which a kernel fits along one axis.
+
+    `padding` is added on both sides. `ceil_mode` is pooling's: a last window may hang over the far edge
+    as long as it starts inside the input or the padding before it, and the padding may be at most half
+    the kernel (convolution, and so `ceil_mode=False`, takes any).
+    Raises ValueError where torch refuses the setting: a kernel larger than the padded input, say.
+    Source: Dumoulin & Visin 2016, relationship 14; torch's `pooling_output_shape` for ceil mode.
+    """
+    size, kernel_size = _integer("size", size, 1), _integer("kernel_size", kernel_size, 1)
+    stride, dilation = _integer("stride", stride, 1), _integer("dilation", dilation, 1)
+    padding = _integer("padding", padding, 0)
+    if ceil_mode:
+        _check_pool_padding(padding, kernel_size)
+    reach = dilation * (kernel_size - 1) + 1
+    room = size + 2 * padding - reach
+    positions = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
+    if ceil_mode and (positions - 1) * stride >= size + padding:
+        positions -= 1
+    if positions < 1:
+        raise ValueError(
+            f"A kernel that reaches over {reach} positions does not fit into {size + 2 * padding} "
+            f"(size {size}, padding {padding} on both sides); it may reach over at most that many."
+        )
+    return positions
+
+
+def conv_layer(
+    in_shape: Shape,
+    out_channels: int,
+    kernel_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: IntOrPair | str = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    bias: bool = True,
+) -> LayerSize:
+    """Size and cost of a 2-D convolution on an input of shape (channels, height, width).
+
+    Arguments are those of `nn.Conv2d`: an int or a (height, width) pair, padding also "same" or "valid".
+    Raises ValueError for every setting that torch refuses.
+    """
+    channels, height, width = _image_shape(in_shape)
+    out_channels, groups = _integer("out_channels", out_channels, 1), _integer("groups", groups, 1)
+    for name, count in (("in_channels", channels), ("out_channels", out_channels)):
+        if count % groups:
+            raise ValueError(f"{name} {count} cannot be split into {groups} equal groups; it must divide.")
+    kernel, strides = _pair("kernel_size", kernel_size, 1), _pair("stride", stride, 1)
+    dilations = _pair("dilation", dilation, 1)
+    if padding == "same":
+        if strides != (1, 1):
+            raise ValueError(f'padding "same" needs stride 1, got stride {stride}.')
+        out_size = (height, width)
+    else:
+        pads = (0, 0) if padding == "valid" else _pair("padding", padding, 0, or_else=' or "same" or "valid"')
+        out_size = tuple(map(output_size, (height, width), kernel, strides, pads, dilations))
+    taps = channels // groups * prod(kernel)
+    out_shape = (out_channels, *out_size)
+    return LayerSize(
+        name="conv",
+        kind="conv",
+        in_shape=(channels, height, width),
+        out_shape=out_shape,
+        units=prod(out_shape),
+        weights=out_channels * taps,
+        biases=out_channels if bias else 0,
+        connections=prod(out_shape) * taps,
+        macs=prod(out_shape) * taps,
+    )
+
+
+def pool_layer(
+    in_shape: Shape,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+) -> LayerSize:
+    """Size of a 2-D pooling layer on an input of shape (channels, height, width).
+
+    Arguments are those of `nn.MaxPool2d`; the stride is the kernel size where none is given.
+    Raises ValueError for every setting that torch refuses, such as a padding of more than half the kernel.
+    """
+    channels, height, width = _image_shape(in_shape)
+    kernel = _pair("kernel_size", kernel_size, 1)
+    strides = kernel if stride is None else _pair("stride", stride, 1)
+    pads, dilations = _pair("padding", padding, 0), _pair("dilation", dilation, 1)
+    for pad, extent in zip(pads, kernel, strict=True):
+        _check_pool_padding(pad, extent)
+    out_size = map(output_size, (height, width), kernel, strides, pads, dilations, (ceil_mode, ceil_mode))
+    out_shape = (channels, *out_size)
+    return LayerSize(
+        name="pool",
+        kind="pool",
+        in_shape=(channels, height, width),
+        out_shape=out_shape,
+        units=prod(out_shape),
+        weights=0,
+        biases=0,
+        connections=prod(out_shape) * prod(kernel),
+        macs=0,
+    )
+
+
+def linear_layer(in_features: int, out_features: int, bias: bool = True) -> LayerSize:
+    """Size and cost of a fully connected layer: every input joined with every output.
+
+    Raises ValueError where a number of features is not a positive integer.
+    """
+    in_features = _integer("in_features", in_features, 1)
+    out_features = _integer("out_features", out_features, 1)
+    return LayerSize(
+        name="linear",
+        kind="linear",
+        in_shape=(in_features,),
+        out_shape=(out_features,),
+        units=out_features,
+        weights=in_features * out_features,
+        biases=out_features if bias else 0,
+        connections=in_features * out_features,
+        macs=in_features * out_features,
+    )
+
+
+def _integer(name: str, value: object, least: int) -> int:
+    """`value` as an int, or a ValueError that says what `name` may be."""
+    # True counts as 1 for Python, but as a size it is a slip.
+    try:
+        number = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
+    return number
+
+
+def _pair(name: str, value: object, least: int, or_else: str = "") -> tuple[int, int]:
+    """`value` as (height, width): an int counts for both."""
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return _integer(name, value[0], least), _integer(name, value[1], least)
+    try:
+        return (_integer(name, value, least),) * 2
+    except ValueError:
+        allowed = f"an integer of at least {least} or a pair of them{or_else}"
+        raise ValueError(f"{name} must be {allowed}, got {value!r}.") from None
+
+
+def _image_shape(in_shape: object) -> tuple[int, int, int]:
+    if not isinstance(in_shape, tuple | list) or len(in_shape) != 3:
+        raise ValueError(f"in_shape must be (channels, height, width), got {in_shape!r}.")
+    channels, height, width = in_shape
+    return _integer("channels", channels, 1), _integer("height", height, 1), _integer("width", width, 1)
+
+
+def _check_pool_padding(padding: int, kernel_size: int) -> None:
+    if padding > kernel_size // 2:
+        raise ValueError(
+            f"Pooling takes a padding of at most half the kernel ({kernel_size // 2}), got {padding}."
+        )

@@ -1,0 +1,426 @@
+"""Images in, tensors out: Fashion-MNIST, the photographs, the published figures, augmentation."""
+
+import csv
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue; the constants of every torchvision ImageNet model
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+FASHION_MNIST_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+FASHION_MNIST_MD5 = {  # published with the data set (Xiao, Rasul & Vollgraf 2017, README)
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+
+Augment = Callable[..., Tensor]
+
+
+# Labelled images in memory
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSet:
+    """Labelled images held in memory as one tensor.
+
+    images: float32 [N, C, H, W], normalised; labels: long [N], indices into `classes`;
+    mean, std: one number for each channel (or one for all), the normalisation that `.pixels()` undoes.
+    Raises ValueError where shapes, types or label range do not fit together.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        _check_images(self.images)
+        if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.long or self.labels.ndim != 1:
+            raise ValueError(f"labels must be a long tensor of shape [N], not {_describe(self.labels)}.")
+        if len(self.labels) != len(self.images):
+            raise ValueError(f"{len(self.images)} images need as many labels, not {len(self.labels)}.")
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
+            raise ValueError(
+                f"labels run from {int(self.labels.min())} to {int(self.labels.max())}, "
+                f"but with {len(self.classes)} classes they must lie in 0 to {len(self.classes) - 1}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        size = "x".join(str(n) for n in self.images.shape[1:])
+        return f"ImageSet({len(self):,} images of {size}, {len(self.classes)} classes)"
+
+    def batches(
+        self,
+        batch_size: int,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+        augment: Augment | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) until every image was given once; the last batch may be short.
+
+        Without shuffle a batch is a view of the set: do not write to it.
+        generator: a CPU generator; the same seed gives the same order and the same augmentation.
+        augment: called with each batch as `augment(images, generator=generator)`, so `random_flip` and
+        `functools.partial(random_crop, padding=2)` fit as they are.
+        Raises ValueError for a batch size below 1.
+        """
+        if not isinstance(batch_size, Integral) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
+        return self._batches(batch_size, shuffle, generator, augment)
+
+    def _batches(
+        self, batch_size: int, shuffle: bool, generator: torch.Generator | None, augment: Augment | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
+        for start in range(0, len(self), batch_size):
+            if order is None:
+                images = self.images[start : start + batch_size]
+                labels = self.labels[start : start + batch_size]
+            else:
+                chosen = order[start : start + batch_size]
+                images, labels = self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+            yield (images if augment is None else augment(images, generator=generator)), labels
+
+    def subset(
+        self,
+        which: int | Sequence[int] | Tensor,
+        *,
+        balanced: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> "ImageSet":
+        """Part of the set: the first `which` images, or those at the indices (or the boolean mask) `which`.
+
+        For a number, a generator draws them at random instead of from the front, and `balanced=True`
+        takes as many of each class.
+        Raises ValueError where there are not enough images, or a balanced number is no multiple of the
+        number of classes.
+        """
+        if isinstance(which, Integral):
+            which = self._choose(which, balanced, generator)
+        elif balanced or generator is not None:
+            raise ValueError("balanced and generator choose images for a number, not for given indices.")
+        indices = torch.as_tensor(which, device=self.labels.device)
+        if indices.dtype == torch.bool:
+            if indices.shape != self.labels.shape:
+                raise ValueError(
+                    f"a mask for {len(self)} images needs that length, not {tuple(indices.shape)}."
+                )
+            indices = indices.nonzero().flatten()
+        if indices.numel() == 0:
+            indices = indices.long()
+        if indices.ndim != 1 or indices.is_floating_point():
+            raise ValueError(f"indices must be a list of whole numbers, not {_describe(indices)}.")
+        if len(indices) and not -len(self) <= int(indices.min()) <= int(indices.max()) < len(self):
+            raise ValueError(f"indices must lie within the {len(self)} images of the set.")
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def _choose(self, count: int, balanced: bool, generator: torch.Generator | None) -> Tensor:
+        if not 0 <= count <= len(self):
+            raise ValueError(f"a subset of {len(self)} images has 0 to {len(self)} images, not {count}.")
+        order = (
+            torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
+        )
+        if not balanced:
+            return order[:count]
+        per_class, rest = divmod(count, len(self.classes))
+        if rest:
+            raise ValueError(f"{count} images cannot be shared equally among {len(self.classes)} classes.")
+        labels = self.labels.cpu()[order]
+        chosen = torch.zeros(len(self), dtype=torch.bool)
+        for label, name in enumerate(self.classes):
+            members = (labels == label).nonzero().flatten()
+            if len(members) < per_class:
+                raise ValueError(
+                    f"class {name!r} has {len(members)} images, fewer than the {per_class} asked for."
+                )
+            chosen[members[:per_class]] = True
+        return order[chosen]
+
+    def pixels(self) -> Tensor:
+        """The images as they look: normalisation undone, values 0 (black) to 1."""
+        return to_pixels(self.images, self.mean, self.std)
+
+    def to(self, device: torch.device | str) -> "ImageSet":
+        """The same set on another device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+def to_pixels(
+    images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Tensor:
+    """Undo a normalisation for display: values 0 to 1, for one image [C, H, W] or a batch [N, C, H, W].
+
+    mean, std: one number for each channel, or one for all; by default those of `preprocess`.
+    """
+    return (images * _per_channel(std, images) + _per_channel(mean, images)).clamp(0, 1)
+
+
+def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+
+
+def _check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {_describe(images)}.")
+
+
+def _describe(value: object) -> str:
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+# Fashion-MNIST
+
+
+def fashion_mnist(folder: Path | str = DATA_FOLDER / "FashionMNIST" / "raw") -> tuple[ImageSet, ImageSet]:
+    """Fashion-MNIST as (train, test): 60,000 and 10,000 images [1, 28, 28] of ten kinds of clothing.
+
+    Both are normalised by the mean and standard deviation of all training pixels, computed here and kept as
+    `.mean` and `.std`. Reads the official files as they are and writes nothing.
+    Raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
+    Source: Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747.
+    """
+    train_images, train_labels = _read_part(Path(folder), "train")
+    test_images, test_labels = _read_part(Path(folder), "t10k")
+    mean, std = train_images.mean(), train_images.std()
+    statistics = ((mean.item(),), (std.item(),))
+    for images in (train_images, test_images):
+        images.sub_(mean).div_(std)
+    return (
+        ImageSet(train_images, train_labels, FASHION_MNIST_CLASSES, *statistics),
+        ImageSet(test_images, test_labels, FASHION_MNIST_CLASSES, *statistics),
+    )
+
+
+def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+    """Images in 0 to 1, float32 [N, 1, 28, 28], and labels, long [N]."""
+    images = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", header_bytes=16)
+    labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", header_bytes=8)
+    return torch.from_numpy(images).view(-1, 1, 28, 28) / 255, torch.from_numpy(labels).long()
+
+
+def _read_idx(path: Path, header_bytes: int) -> np.ndarray:
+    cure = "get it back with `git checkout -- data/FashionMNIST`."
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise FileNotFoundError(f"The data file {path} cannot be read ({error.strerror}): {cure}") from None
+    if hashlib.md5(packed, usedforsecurity=False).hexdigest() != FASHION_MNIST_MD5[path.name]:
+        raise ValueError(f"The data file {path} is damaged (its MD5 is not the published one): {cure}")
+    # a bytearray, because torch wants memory that may be written
+    return np.frombuffer(bytearray(gzip.decompress(packed)), dtype=np.uint8, offset=header_bytes)
+
+
+# Augmentation: a whole batch at once, each image with its own draw
+
+
+def random_crop(
+    images: Tensor, padding: int, generator: torch.Generator | None = None, fill: float | None = None
+) -> Tensor:
+    """Shift each image by up to `padding` pixels each way: pad all sides, cut the old size out at random.
+
+    images: [N, C, H, W]; the result has the same shape.
+    fill: the value of the padding; None repeats the edge pixels, which suits normalised images too.
+    Raises ValueError for a negative padding.
+    Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2.
+    """
+    _check_images(images)
+    if not isinstance(padding, Integral) or padding < 0:
+        raise ValueError(f"padding must be a whole number of at least 0, not {padding!r}.")
+    count, channels, height, width = images.shape
+    shifts = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
+    rows, columns = shifts[0] + torch.arange(height), shifts[1] + torch.arange(width)
+    if fill is None:
+        rows, columns = (rows - padding).clamp(0, height - 1), (columns - padding).clamp(0, width - 1)
+    else:
+        images = F.pad(images, (padding,) * 4, value=fill)
+    positions = rows[:, :, None] * images.shape[3] + columns[:, None, :]
+    positions = positions.view(count, 1, -1).expand(-1, channels, -1).to(images.device)
+    return images.flatten(2).gather(2, positions).view(count, channels, height, width)
+
+
+def random_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Mirror each image left to right with probability one half.
+
+    images: [N, C, H, W]; the result has the same shape.
+    Source: Krizhevsky et al. 2012, section 4.1.
+    """
+    _check_images(images)
+    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+    return torch.where(mirrored.to(images.device), images.flip(-1), images)
+
+
+def rgb_covariance(images: Tensor) -> Tensor:
+    """Covariance [3, 3] of red, green and blue over all pixels of images [N, 3, H, W].
+
+    Raises ValueError for images that do not have three channels.
+    """
+    _check_rgb(images)
+    return torch.cov(images.transpose(0, 1).flatten(1))
+
+
+def pca_lighting(
+    images: Tensor,
+    covariance: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    std: float = 0.1,
+) -> Tensor:
+    """Add to each image one colour, drawn along the principal axes of the colours of a data set.
+
+    images: [N, 3, H, W], pixels 0 to 1 and not yet normalised: an eigenvalue is a variance, so the size of
+    the change depends on the unit. The result is not clamped.
+    covariance: [3, 3] from `rgb_covariance`; None takes that of the images given.
+    std: standard deviation of the factors alpha, drawn anew for each image and axis.
+    Raises ValueError for images that do not have three channels or a covariance that is not [3, 3].
+    Source: Krizhevsky et al. 2012, section 4.1: [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]^T.
+    """
+    _check_rgb(images)
+    if covariance is None:
+        covariance = rgb_covariance(images)
+    if covariance.shape != (3, 3):
+        raise ValueError(f"the covariance of three colours has shape [3, 3], not {list(covariance.shape)}.")
+    eigenvalues, eigenvectors = torch.linalg.eigh(covariance.to(images))
+    alphas = std * torch.randn(len(images), 3, generator=generator).to(images)
+    return images + ((alphas * eigenvalues) @ eigenvectors.T)[:, :, None, None]
+
+
+def _check_rgb(images: Tensor) -> None:
+    _check_images(images)
+    if images.shape[1] != 3:
+        raise ValueError(f"colours need images with 3 channels, not {images.shape[1]}.")
+
+
+def ten_crop(images: Tensor, size: int) -> Tensor:
+    """Four corners and the centre of each image, then of its mirror image: to [N, 10, C, size, size].
+
+    images: [N, C, H, W]. Order of five: top left, top right, bottom left, bottom right, centre.
+    Raises ValueError where the images are smaller than the crop.
+    Source: Krizhevsky et al. 2012, section 4.1, where the ten predictions are averaged.
+    """
+    _check_images(images)
+    height, width = images.shape[2:]
+    if not 1 <= size <= min(height, width):
+        raise ValueError(f"a crop of {size} pixels does not fit images of {height} x {width}.")
+    bottom, right = height - size, width - size
+    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
+    views = (images, images.flip(-1))
+    return torch.stack([view[:, :, y : y + size, x : x + size] for view in views for y, x in places], dim=1)
+
+
+# Photographs and ImageNet
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A free photograph with its ImageNet class: `label` is the index, `class_name` the word for it."""
+
+    name: str
+    image: "Image"
+    label: int
+    credit: str
+    licence: str
+    source: str
+    class_name: str
+
+
+def photos() -> list[Photo]:
+    """The photographs of `data/photos`, as RGB images, in the order of `photos.csv`."""
+    return [_photo(row) for row in read_csv("photos/photos")]
+
+
+def _photo(row: dict) -> Photo:
+    from PIL import Image
+
+    with Image.open(DATA_FOLDER / "photos" / row["file"]) as file:
+        image = file.convert("RGB")
+    name = Path(row["file"]).stem
+    return Photo(name, image, row["label"], row["credit"], row["licence"], row["source"], row["class"])
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """Names of the 1000 ILSVRC classes, in the order of the labels."""
+    from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
+
+    return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def preprocess(image: "Image", size: int = 224) -> Tensor:
+    """A photograph as ImageNet networks take it: float32 [3, size, size], normalised.
+
+    Resizes the shorter side to size / 0.875 (256 for 224), cuts out the centre, and normalises with
+    IMAGENET_MEAN and IMAGENET_STD; `to_pixels` is the way back.
+    Raises ValueError for a size below 1 and for what is no PIL image.
+    """
+    from PIL import Image
+
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"preprocess takes a PIL image, not {_describe(image)}.")
+    if not isinstance(size, Integral) or size < 1:
+        raise ValueError(f"size must be a whole number of at least 1, not {size!r}.")
+    image = image.convert("RGB")
+    shorter = size * 8 // 7
+    resized = [side * shorter // min(image.size) for side in image.size]
+    image = image.resize(resized, Image.Resampling.BILINEAR)
+    left, top = (round((side - size) / 2) for side in image.size)
+    image = image.crop((left, top, left + size, top + size))
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    return (pixels - _per_channel(IMAGENET_MEAN, pixels)) / _per_channel(IMAGENET_STD, pixels)
+
+
+# Published figures
+
+
+def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
+    """The rows of `data/<name>.csv`, such as "ilsvrc_winners"; numbers are numbers, an empty field is None.
+
+    Raises ValueError, naming what there is, for a table that is not there.
+    """
+    path = DATA_FOLDER / f"{name}.csv"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in DATA_FOLDER.glob("*.csv")))
+        raise ValueError(f"There is no table {name!r} in {DATA_FOLDER}, only {known}.")
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> str | int | float | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None

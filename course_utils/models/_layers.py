@@ -1,0 +1,47 @@
+"""Activations and initialisations that the plain networks (LeNet, AlexNet, VGG) share."""
+
+from torch import nn
+
+from course_utils.models._checks import check_choice
+
+# Not in place, unlike torchvision: a hook on a convolution then sees what the convolution computed.
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+INITIALISATIONS = ("torch", "he", "glorot", "normal")
+
+
+def activation_layer(activation: str) -> nn.Module:
+    """A new activation layer by its name in ACTIVATIONS.
+
+    Raises ValueError for another name.
+    """
+    check_choice("activation", activation, ACTIVATIONS)
+    return ACTIVATIONS[activation]()
+
+
+def initialise(model: nn.Module, initialisation: str) -> None:
+    """Draw all weights of the convolutions and linear layers of `model` anew, and set their biases to zero.
+
+    "he": N(0, 2 / fan-in), which keeps the variance through ReLUs (He et al. 2015, equation 10);
+    "glorot": uniform with variance 2 / (fan-in + fan-out) (Glorot & Bengio 2010; VGG paper, section 3.1);
+    "normal": N(0, 0.1²), the variance of 10⁻² in the VGG paper, section 3.1;
+    "torch": leaves the weights and biases as PyTorch's layers drew them.
+    Raises ValueError for another name.
+    """
+    check_choice("initialisation", initialisation, INITIALISATIONS)
+    if initialisation == "torch":
+        return
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            _draw(layer, initialisation)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _draw(layer: nn.Conv2d | nn.Linear, initialisation: str) -> None:
+    if initialisation == "glorot":
+        nn.init.xavier_uniform_(layer.weight)
+    elif initialisation == "normal":
+        nn.init.normal_(layer.weight, std=0.1)
+    else:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

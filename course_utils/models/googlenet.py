@@ -1,0 +1,380 @@
+"""GoogLeNet (Szegedy et al. 2015, "Going deeper with convolutions"): the paper's form and torchvision's."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ._checks import check_choice, check_images, check_positive, check_probability, check_stem
+from ._layers import initialise
+
+Conv = Callable[..., nn.Module]  # ConvBlock with batch norm settled
+FULL_WIDTH = 64  # channels of the paper's first convolution
+
+
+class InceptionWidths(NamedTuple):
+    """Output channels of the six convolutions of an inception module, in the order of the paper's table 1."""
+
+    one: int  # the 1x1 branch
+    reduce3: int  # the 1x1 before the 3x3
+    three: int
+    reduce5: int  # the 1x1 before the 5x5
+    five: int
+    pool: int  # the 1x1 after the max pooling
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the module's output: the four branches side by side."""
+        return self.one + self.three + self.five + self.pool
+
+    def scaled(self, width: int) -> "InceptionWidths":
+        """The same module in a network whose first convolution has `width` channels in place of 64."""
+        return InceptionWidths(*(_scale(channels, width) for channels in self))
+
+
+# Table 1, rows "inception (3a)" to "inception (5b)";
+# the digit is the stage, and a max pooling stands between stages
+INCEPTION_WIDTHS: dict[str, InceptionWidths] = {
+    "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
+    "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
+    "4a": InceptionWidths(192, 96, 208, 16, 48, 64),
+    "4b": InceptionWidths(160, 112, 224, 24, 64, 64),
+    "4c": InceptionWidths(128, 128, 256, 24, 64, 64),
+    "4d": InceptionWidths(112, 144, 288, 32, 64, 64),
+    "4e": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5a": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5b": InceptionWidths(384, 192, 384, 48, 128, 128),
+}
+# One module at 14x14, two at 7x7, two at 4x4: on a CPU most of the time goes into the large maps
+MINI_MODULES = ("3a", "4a", "4d", "5a", "5b")
+AUX_AFTER = {"4a": "aux1", "4d": "aux2"}  # Section 5 and figure 3
+AUX_WEIGHT = 0.3  # Section 5: "the losses of the auxiliary classifiers were weighted by 0.3"
+
+
+class ConvBlock(nn.Module):
+    """Convolution and ReLU; with `batch_norm`, a batch normalisation in between in place of the bias."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | None = None,
+        *,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        padding = kernel_size // 2 if padding is None else padding  # keeps the size at stride 1
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
+        self.bn = nn.BatchNorm2d(out_channels, eps=0.001) if batch_norm else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.bn is not None:
+            x = self.bn(x)
+        return F.relu(x)
+
+
+class InceptionNaive(nn.Module):
+    """The module before any reduction: 1x1, 3x3, 5x5 and a 3x3 max pooling side by side.
+
+    The pooling branch hands on all `in_channels`, so the output `[N, one + three + five + in_channels, H, W]`
+    is wider than the input, and a stack of these modules grows without end.
+    Source: figure 2(a).
+    """
+
+    def __init__(
+        self, in_channels: int, one: int, three: int, five: int, *, batch_norm: bool = False
+    ) -> None:
+        super().__init__()
+        check_positive(in_channels=in_channels, one=one, three=three, five=five)
+        conv = partial(ConvBlock, in_channels, batch_norm=batch_norm)
+        self.branch1 = conv(one, 1)
+        self.branch2 = conv(three, 3)
+        self.branch3 = conv(five, 5)
+        self.branch4 = nn.MaxPool2d(3, stride=1, padding=1)
+        self.out_channels = one + three + five + in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
+
+
+class Inception(nn.Module):
+    """The module with dimension reduction: `[N, in_channels, H, W]` to `[N, widths.out_channels, H, W]`.
+
+    A 1x1 convolution stands before the 3x3 and the 5x5 and after the pooling. `kernel5` is the kernel of the
+    third branch, 5 in the paper.
+    Source: figure 2(b).
+    """
+
+    def __init__(
+        self, in_channels: int, widths: Sequence[int], *, batch_norm: bool = False, kernel5: Literal[3, 5] = 5
+    ) -> None:
+        super().__init__()
+        check_choice("kernel5", kernel5, (3, 5))
+        if len(widths) != 6:
+            raise ValueError(
+                f"An inception module has six widths ({', '.join(InceptionWidths._fields)}); got {widths}."
+            )
+        w = InceptionWidths(*widths)
+        check_positive(in_channels=in_channels, **w._asdict())
+        conv = partial(ConvBlock, batch_norm=batch_norm)
+        self.branch1 = conv(in_channels, w.one, 1)
+        self.branch2 = nn.Sequential(conv(in_channels, w.reduce3, 1), conv(w.reduce3, w.three, 3))
+        self.branch3 = nn.Sequential(conv(in_channels, w.reduce5, 1), conv(w.reduce5, w.five, kernel5))
+        self.branch4 = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), conv(in_channels, w.pool, 1))
+        self.out_channels = w.out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
+
+
+class InceptionAux(nn.Module):
+    """Auxiliary classifier: pooling to 4x4, 1x1 convolution, two linear layers with dropout between.
+
+    Source: section 5, "the exact structure of the extra network on the side".
+    """
+
+    def __init__(
+        self, conv: Conv, in_channels: int, num_classes: int, pool: nn.Module, width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        channels, features = _scale(128, width), _scale(1024, width)
+        self.pool = pool
+        self.conv = conv(in_channels, channels, 1)
+        self.fc1 = nn.Linear(channels * 4 * 4, features)
+        self.dropout = nn.Dropout(dropout)
+        self.fc2 = nn.Linear(features, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(self.pool(x))
+        x = F.relu(self.fc1(torch.flatten(x, 1)))
+        return self.fc2(self.dropout(x))
+
+
+class GoogLeNetOutputs(NamedTuple):
+    """What GoogLeNet with auxiliary classifiers returns in training mode, each `[N, num_classes]`."""
+
+    logits: Tensor
+    aux_logits2: Tensor
+    aux_logits1: Tensor
+
+
+class GoogLeNet(nn.Module):
+    """Stem, inception modules with max poolings between the stages, global average pooling, one linear layer.
+
+    `forward` takes images `[N, in_channels, H, W]` of any size that leaves a pixel at the end and returns
+    logits `[N, num_classes]`; in training mode with `aux_logits`, `GoogLeNetOutputs`.
+    `modules` names the rows of table 1 to build. `width` is the channels of the first convolution; all others
+    scale with it. `stem` replaces the paper's stem (7x7 stride 2, pooling, 1x1, 3x3, pooling: 1/8 of the side)
+    by one convolution of that (kernel_size, stride, padding). `kernel5` is the kernel of the 5x5 branches, `lrn`
+    the local response normalisation of the paper's stem, `last_pool` the kernel of the pooling before stage 5,
+    `paper_aux` the paper's 5x5 pooling in the auxiliary classifiers in place of an adaptive one.
+    `initialisation` is "he", "glorot", "normal" or "torch"; the paper names none.
+    Raises ValueError for arguments and, in `forward`, for images that do not fit.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        *,
+        modules: Sequence[str] = tuple(INCEPTION_WIDTHS),
+        width: int = FULL_WIDTH,
+        stem: tuple[int, int, int] | None = None,
+        kernel5: Literal[3, 5] = 5,
+        batch_norm: bool = False,
+        lrn: bool = True,
+        last_pool: Literal[2, 3] = 3,
+        aux_logits: bool = True,
+        paper_aux: bool = True,
+        dropout: float = 0.4,
+        dropout_aux: float = 0.7,
+        initialisation: str = "he",
+    ) -> None:
+        super().__init__()
+        check_positive(num_classes=num_classes, in_channels=in_channels, width=width)
+        check_stem(stem)
+        check_probability("dropout", dropout)
+        check_probability("dropout_aux", dropout_aux)
+        _check_modules(modules, aux_logits)
+        self.in_channels, self.aux_logits = in_channels, aux_logits
+        self._steps: list[str] = []  # names of the submodules in the order of computation
+
+        conv = partial(ConvBlock, batch_norm=batch_norm)
+        channels = (
+            self._add_stem(conv, width, lrn) if stem is None else self._add_small_stem(conv, width, stem)
+        )
+        for previous, name in pairwise(("", *modules)):
+            if previous and previous[0] != name[0]:  # a new stage
+                kernel_size = last_pool if name[0] == "5" else 3
+                self._add(f"maxpool{previous[0]}", nn.MaxPool2d(kernel_size, stride=2, ceil_mode=True))
+            widths = INCEPTION_WIDTHS[name].scaled(width)
+            self._add(f"inception{name}", Inception(channels, widths, batch_norm=batch_norm, kernel5=kernel5))
+            channels = widths.out_channels
+            if aux_logits and name in AUX_AFTER:
+                pool = _paper_aux_pool() if paper_aux else nn.AdaptiveAvgPool2d(4)
+                self.add_module(
+                    AUX_AFTER[name], InceptionAux(conv, channels, num_classes, pool, width, dropout_aux)
+                )
+
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(channels, num_classes)
+        self.min_size = self.min_size_training = self._smallest_input(1)
+        if aux_logits and paper_aux:  # a 5x5 window has to fit
+            self.min_size_training = self._smallest_input(5, until="inception4a")
+        initialise(self, initialisation)
+
+    def _add(self, name: str, module: nn.Module) -> None:
+        self.add_module(name, module)
+        self._steps.append(name)
+
+    def _add_stem(self, conv: Conv, width: int, lrn: bool) -> int:
+        channels = _scale(192, width)
+        self._add("conv1", conv(self.in_channels, width, 7, stride=2))  # 224x224 -> 112x112
+        self._add("maxpool1", nn.MaxPool2d(3, stride=2, ceil_mode=True))  # -> 56x56
+        if lrn:
+            self._add("norm1", _local_response_norm())
+        self._add("conv2", conv(width, width, 1))
+        self._add("conv3", conv(width, channels, 3))
+        if lrn:
+            self._add("norm2", _local_response_norm())
+        self._add("maxpool2", nn.MaxPool2d(3, stride=2, ceil_mode=True))  # -> 28x28
+        return channels
+
+    def _add_small_stem(self, conv: Conv, width: int, stem: tuple[int, int, int]) -> int:
+        self._add("conv1", conv(self.in_channels, width, *stem))
+        return width
+
+    def _smallest_input(self, size: int, until: str | None = None) -> int:
+        """Side of the smallest image that leaves `size` pixels at the end, or after the step `until`."""
+        steps = self._steps[: self._steps.index(until) + 1] if until else self._steps
+        for name in reversed(steps):
+            if name.startswith("maxpool"):  # stride 2 in ceil mode
+                size = 2 * size - 3 + self.get_submodule(name).kernel_size
+            elif name == "conv1":
+                conv = self.conv1.conv
+                size = (size - 1) * conv.stride[0] + conv.kernel_size[0] - 2 * conv.padding[0]
+        return max(size, 1)
+
+    def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
+        with_aux = self.training and self.aux_logits
+        check_images(x, self.in_channels, self.min_size_training if with_aux else self.min_size, "GoogLeNet")
+        aux = {}
+        for name in self._steps:
+            x = self.get_submodule(name)(x)
+            head = AUX_AFTER.get(name.removeprefix("inception"))
+            if with_aux and head:
+                aux[head] = self.get_submodule(head)(x)
+        x = torch.flatten(self.avgpool(x), 1)
+        logits = self.fc(self.dropout(x))
+        return GoogLeNetOutputs(logits, aux["aux2"], aux["aux1"]) if with_aux else logits
+
+
+def googlenet(
+    variant: Literal["paper", "torchvision"] = "paper",
+    aux_logits: bool = True,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+) -> GoogLeNet:
+    """GoogLeNet for 224x224 images; with 1000 classes the paper's form has 6,998,552 parameters.
+
+    "paper" has 5x5 kernels, biases, local response normalisation and no batch norm; its auxiliary classifiers
+    add 6,379,728 parameters. "torchvision" takes and
+    gives torchvision's weights; it has batch norm and 3x3 kernels in the 5x5 branch.
+    Raises ValueError for another variant.
+    """
+    check_choice("variant", variant, ("paper", "torchvision"))
+    if variant == "paper":
+        return GoogLeNet(num_classes, in_channels, aux_logits=aux_logits)
+    return GoogLeNet(
+        num_classes,
+        in_channels,
+        kernel5=3,  # torchvision's known bug, kept for the published weights: pytorch/vision issue 906
+        batch_norm=True,
+        lrn=False,
+        last_pool=2,
+        aux_logits=aux_logits,
+        paper_aux=False,
+        dropout=0.2,
+    )
+
+
+def mini_googlenet(
+    num_classes: int = 10,
+    in_channels: int = 1,
+    *,
+    width: int = 16,
+    stem: tuple[int, int, int] | None = (3, 2, 1),
+    modules: Sequence[str] = MINI_MODULES,
+    batch_norm: bool = True,
+    kernel5: Literal[3, 5] = 5,
+    aux_logits: bool = False,
+    dropout: float = 0.0,
+    initialisation: str = "he",
+) -> GoogLeNet:
+    """GoogLeNet for 28x28 images: the same class with fewer channels and modules, and a smaller stem.
+
+    `width` is the channels of the first convolution (the paper has 64; all others scale with it) and `stem` its
+    (kernel_size, stride, padding); `modules` names the rows of table 1 to build.
+    Raises ValueError for arguments that do not fit.
+    """
+    return GoogLeNet(
+        num_classes,
+        in_channels,
+        modules=modules,
+        width=width,
+        stem=stem,
+        kernel5=kernel5,
+        batch_norm=batch_norm,
+        lrn=False,
+        aux_logits=aux_logits,
+        paper_aux=False,  # 5x5 windows do not fit into 7x7 maps
+        dropout=dropout,
+        initialisation=initialisation,
+    )
+
+
+def auxiliary_loss(
+    outputs: Tensor | GoogLeNetOutputs, targets: Tensor, aux_weight: float = AUX_WEIGHT
+) -> Tensor:
+    """Cross entropy of the logits plus `aux_weight` times that of each auxiliary classifier.
+
+    `outputs` is what the model returned, plain logits `[N, classes]` included; `targets` is `[N]`.
+    Source: section 5.
+    """
+    if isinstance(outputs, Tensor):
+        return F.cross_entropy(outputs, targets)
+    main, *auxiliary = (F.cross_entropy(logits, targets) for logits in outputs)
+    return main + aux_weight * sum(auxiliary)
+
+
+def _scale(channels: int, width: int) -> int:
+    return max(1, round(channels * width / FULL_WIDTH))
+
+
+def _local_response_norm() -> nn.LocalResponseNorm:
+    # The paper names no constants; these are AlexNet's. torch divides alpha by the size: 5e-4 is its 1e-4.
+    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+
+
+def _paper_aux_pool() -> nn.Module:
+    # The second pooling changes nothing at the paper's 14x14 maps, and lets larger images pass.
+    return nn.Sequential(nn.AvgPool2d(5, stride=3), nn.AdaptiveAvgPool2d(4))
+
+
+def _check_modules(modules: Sequence[str], aux_logits: bool) -> None:
+    if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
+        raise ValueError(
+            f"modules must be some of {', '.join(INCEPTION_WIDTHS)}, in this order; got {modules!r}."
+        )
+    if aux_logits and not set(AUX_AFTER) <= set(modules):
+        raise ValueError(
+            f"The auxiliary classifiers stand on modules 4a and 4d; got only {', '.join(modules)}."
+        )

@@ -1,0 +1,359 @@
+"""Residual networks (He et al. 2016, "Deep residual learning for image recognition") and plain twins."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ._checks import check_choice, check_images, check_positive, check_stem, smallest_size
+
+Shortcut = Literal["A", "B", "C"]
+Variant = Literal["v1.5", "v1"]
+
+
+class PadShortcut(nn.Module):
+    """Option A: every `stride`-th pixel, and zeros for the new channels; it has no parameters."""
+
+    def __init__(self, new_channels: int, stride: int) -> None:
+        super().__init__()
+        self.new_channels, self.stride = new_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(x, kernel_size=1, stride=self.stride)  # a 1x1 window only picks pixels
+        return F.pad(x, (0, 0, 0, 0, 0, self.new_channels))
+
+
+class Block(nn.Module):
+    """What the two blocks share: the residual function `residual(x)` and the shortcut around it.
+
+    `downsample` changes the shape of the shortcut where the block changes it (None is the identity).
+    With `skip=False` there is no shortcut: the block of a plain network.
+    """
+
+    expansion: int
+
+    def __init__(self, downsample: nn.Module | None, stride: int, skip: bool) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()  # not in place, so that a hook on bn1 sees what bn1 computed
+        self.downsample, self.stride, self.skip = downsample, stride, skip
+
+    def residual(self, x: Tensor) -> Tensor:
+        """F(x): the block's convolutions, without the last ReLU."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.residual(x)
+        if self.skip:
+            out = out + (x if self.downsample is None else self.downsample(x))
+        return self.relu(out)
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions (figure 5, left): `[N, in_channels, H, W]` to `[N, channels, H', W']`."""
+
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        *,
+        variant: Variant = "v1.5",  # differs in Bottleneck alone
+        skip: bool = True,
+        norm: bool = True,
+    ) -> None:
+        super().__init__(downsample, stride, skip)
+        self.conv1 = _conv(in_channels, channels, 3, stride, norm)
+        self.bn1 = _norm(channels, norm)
+        self.conv2 = _conv(channels, channels, 3, 1, norm)
+        self.bn2 = _norm(channels, norm)
+
+    def residual(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(Block):
+    """1x1, 3x3, 1x1 (figure 5, right): `[N, in_channels, H, W]` to `[N, 4 channels, H', W']`."""
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        *,
+        variant: Variant = "v1.5",
+        skip: bool = True,
+        norm: bool = True,
+    ) -> None:
+        super().__init__(downsample, stride, skip)
+        # v1 is the paper's: a 1x1 with stride 2 never looks at three of four pixels. v1.5 is torchvision's.
+        stride1, stride2 = (stride, 1) if variant == "v1" else (1, stride)
+        self.conv1 = _conv(in_channels, channels, 1, stride1, norm)
+        self.bn1 = _norm(channels, norm)
+        self.conv2 = _conv(channels, channels, 3, stride2, norm)
+        self.bn2 = _norm(channels, norm)
+        self.conv3 = _conv(channels, channels * self.expansion, 1, 1, norm)
+        self.bn3 = _norm(channels * self.expansion, norm)
+
+    def residual(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+class ResNet(nn.Module):
+    """Stem, stages of blocks, global average pooling, one linear layer.
+
+    `forward` takes images `[N, in_channels, H, W]` of any size and returns logits `[N, num_classes]`.
+    `stages` is the number of blocks per stage and `widths` the channels of each (a bottleneck puts out four
+    times as many); every stage but the first starts with stride 2. `stem` replaces the paper's stem (7x7 stride 2
+    and a max pooling) by one convolution of that (kernel_size, stride, padding).
+    `shortcut` says what stands in for the identity: "A" zero padding where the shape changes, "B" a 1x1
+    projection there, "C" a projection in every block. `skip=False` is the plain network, `norm=False` has
+    biases in place of batch norm.
+    Raises ValueError for arguments and, in `forward`, for images that do not fit.
+    Source: sections 3.3 and 4.1, table 1.
+    """
+
+    def __init__(
+        self,
+        block: type[Block],
+        stages: Sequence[int],
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        *,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        stem: tuple[int, int, int] | None = None,
+        shortcut: Shortcut = "B",
+        variant: Variant = "v1.5",
+        skip: bool = True,
+        norm: bool = True,
+    ) -> None:
+        super().__init__()
+        check_positive(num_classes=num_classes, in_channels=in_channels)
+        check_stem(stem)
+        check_choice("shortcut", shortcut, ("A", "B", "C"))
+        check_choice("variant", variant, ("v1.5", "v1"))
+        _check_stages(stages, widths)
+        self.in_channels = in_channels
+
+        self.conv1 = nn.Conv2d(in_channels, widths[0], *(stem or (7, 2, 3)), bias=not norm)
+        self.bn1 = _norm(widths[0], norm)
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem is None else None
+        self._stage_names: list[str] = []
+        channels = widths[0]
+        for index, (blocks, width) in enumerate(zip(stages, widths, strict=True)):
+            stage = []
+            for position in range(blocks):
+                stride = 2 if index > 0 and position == 0 else 1
+                out_channels = width * block.expansion
+                downsample = _downsample(channels, out_channels, stride, shortcut, norm) if skip else None
+                stage.append(
+                    block(channels, width, stride, downsample, variant=variant, skip=skip, norm=norm)
+                )
+                channels = out_channels
+            self._stage_names.append(f"layer{index + 1}")
+            self.add_module(self._stage_names[-1], nn.Sequential(*stage))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes)
+        self.min_size = smallest_size([self.conv1])  # all other layers pad
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels, self.min_size, "ResNet")
+        x = self.relu(self.bn1(self.conv1(x)))
+        if self.maxpool is not None:
+            x = self.maxpool(x)
+        for name in self._stage_names:
+            x = self.get_submodule(name)(x)
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """All blocks of all stages, in the order of computation."""
+        return [block for name in self._stage_names for block in self.get_submodule(name)]
+
+    def delete_block(self, index: int) -> None:
+        """Take block `index` out, in place: what remains of it is its shortcut.
+
+        In a plain network the block is bridged by the identity. Raises ValueError for an index that is not
+        there and for a plain block that changes the shape, which nothing can bridge.
+        Source: Veit et al. 2016, "Residual networks behave like ensembles of relatively shallow networks".
+        """
+        block = self._block(index)
+        if isinstance(block, Block) and not block.skip and _changes_shape(block):
+            raise ValueError(
+                f"Block {index} of this plain network changes the shape: nothing can stand in for it."
+            )
+        self._put(index, getattr(block, "downsample", None) or nn.Identity())
+
+    def swap_blocks(self, first: int, second: int) -> None:
+        """Exchange two blocks, in place.
+
+        Raises ValueError for an index that is not there and for blocks of different shapes.
+        """
+        blocks = self._block(first), self._block(second)
+        shapes = [
+            [tuple(p.shape) for p in block.parameters()] + [getattr(block, "stride", 1)] for block in blocks
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"Blocks {first} and {second} have different shapes: they cannot change places.")
+        self._put(first, blocks[1])
+        self._put(second, blocks[0])
+
+    def _block(self, index: int) -> nn.Module:
+        blocks = self.blocks
+        if not 0 <= index < len(blocks):
+            raise ValueError(f"This network has blocks 0 to {len(blocks) - 1}; got {index}.")
+        return blocks[index]
+
+    def _put(self, index: int, module: nn.Module) -> None:
+        for name in self._stage_names:
+            stage = self.get_submodule(name)
+            if index < len(stage):
+                stage[index] = module
+                return
+            index -= len(stage)
+
+
+# Table 1: the block, and how many of it in conv2_x to conv5_x
+RESNET_STAGES = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+def resnet18(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+    """ResNet-18; the variants are the same here. `options` go to `ResNet`."""
+    return ResNet(*RESNET_STAGES[18], num_classes, in_channels, variant=variant, **options)
+
+
+def resnet34(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+    """ResNet-34; the variants are the same here. `options` go to `ResNet`."""
+    return ResNet(*RESNET_STAGES[34], num_classes, in_channels, variant=variant, **options)
+
+
+def resnet50(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+    """ResNet-50: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
+    return ResNet(*RESNET_STAGES[50], num_classes, in_channels, variant=variant, **options)
+
+
+def resnet101(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+    """ResNet-101: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
+    return ResNet(*RESNET_STAGES[101], num_classes, in_channels, variant=variant, **options)
+
+
+def resnet152(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+    """ResNet-152: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
+    return ResNet(*RESNET_STAGES[152], num_classes, in_channels, variant=variant, **options)
+
+
+def plain18(num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+    """ResNet-18 without its shortcuts. `options` go to `ResNet`."""
+    return resnet18("v1.5", num_classes, in_channels, skip=False, **options)
+
+
+def plain34(num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+    """ResNet-34 without its shortcuts. `options` go to `ResNet`."""
+    return resnet34("v1.5", num_classes, in_channels, skip=False, **options)
+
+
+def resnet_cifar(
+    depth: int,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    shortcut: Shortcut = "A",
+    widths: Sequence[int] = (16, 32, 64),
+    stem: tuple[int, int, int] | None = (3, 1, 1),
+    skip: bool = True,
+    norm: bool = True,
+) -> ResNet:
+    """The paper's network for 32x32 images: three stages of n basic blocks, `depth` = 6n + 2 weight layers.
+
+    `widths` and `stem` as in `ResNet`; the stem (3, 2, 1) halves the maps.
+    Raises ValueError for a depth that is not 6n + 2, n >= 1.
+    Source: section 4.2; the paper trains 20, 32, 44, 56, 110 and 1202.
+    """
+    check_positive(depth=depth)
+    blocks, rest = divmod(depth - 2, 6)
+    if blocks < 1 or rest:
+        raise ValueError(
+            f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 32, 44, 56, 110, ...); got {depth}."
+        )
+    if len(widths) != 3:
+        raise ValueError(f"widths must have one entry for each of the three stages; got {widths}.")
+    return ResNet(
+        BasicBlock,
+        (blocks,) * 3,
+        num_classes,
+        in_channels,
+        widths=widths,
+        stem=stem,
+        shortcut=shortcut,
+        skip=skip,
+        norm=norm,
+    )
+
+
+def plain_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
+    """`resnet_cifar` without its shortcuts. `options` go to `resnet_cifar`.
+
+    With option A the two have the same parameters. Raises ValueError as `resnet_cifar` does.
+    """
+    return resnet_cifar(depth, num_classes, in_channels, skip=False, **options)
+
+
+def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int, norm: bool) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=not norm)
+
+
+def _norm(channels: int, norm: bool) -> nn.Module:
+    return nn.BatchNorm2d(channels) if norm else nn.Identity()
+
+
+def _downsample(
+    in_channels: int, out_channels: int, stride: int, shortcut: Shortcut, norm: bool
+) -> nn.Module | None:
+    if shortcut != "C" and stride == 1 and in_channels == out_channels:
+        return None
+    if shortcut == "A":
+        if out_channels < in_channels:
+            raise ValueError(f"Shortcut A pads channels: it cannot go from {in_channels} to {out_channels}.")
+        return PadShortcut(out_channels - in_channels, stride)
+    projection = _conv(in_channels, out_channels, 1, stride, norm)
+    return nn.Sequential(projection, nn.BatchNorm2d(out_channels)) if norm else projection
+
+
+def _changes_shape(block: Block) -> bool:
+    last = [module for module in block.children() if isinstance(module, nn.Conv2d)][-1]
+    return block.stride != 1 or block.conv1.in_channels != last.out_channels
+
+
+def _check_stages(stages: Sequence[int], widths: Sequence[int]) -> None:
+    if len(stages) != len(widths):
+        raise ValueError(
+            f"There must be one width for each of the {len(stages)} stages; got {tuple(widths)}."
+        )
+    check_positive(**{f"stage {index + 1}": blocks for index, blocks in enumerate(stages)})
+    check_positive(**{f"width {index + 1}": width for index, width in enumerate(widths)})
+
+
+def _initialise(module: nn.Module) -> None:
+    # Section 3.4: as in He et al. 2015; fan_out is torchvision's choice
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,245 @@
+"""VGG: the paper's six configurations as data, and a small one for 28x28 pixels."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from course_utils.models._checks import (
+    check_choice,
+    check_images,
+    check_positive,
+    check_probability,
+    smallest_size,
+)
+from course_utils.models._layers import initialise
+
+Stages = Sequence[Sequence[str]]
+
+# Simonyan & Zisserman 2015, Table 1: "conv<kernel size>-<channels>"; a 2x2 max pooling ends each stage.
+VGG_CONFIGURATIONS: dict[str, Stages] = {
+    "A": (
+        ("conv3-64",),
+        ("conv3-128",),
+        ("conv3-256", "conv3-256"),
+        ("conv3-512", "conv3-512"),
+        ("conv3-512", "conv3-512"),
+    ),
+    "A-LRN": (
+        ("conv3-64", "LRN"),
+        ("conv3-128",),
+        ("conv3-256", "conv3-256"),
+        ("conv3-512", "conv3-512"),
+        ("conv3-512", "conv3-512"),
+    ),
+    "B": (
+        ("conv3-64", "conv3-64"),
+        ("conv3-128", "conv3-128"),
+        ("conv3-256", "conv3-256"),
+        ("conv3-512", "conv3-512"),
+        ("conv3-512", "conv3-512"),
+    ),
+    "C": (
+        ("conv3-64", "conv3-64"),
+        ("conv3-128", "conv3-128"),
+        ("conv3-256", "conv3-256", "conv1-256"),
+        ("conv3-512", "conv3-512", "conv1-512"),
+        ("conv3-512", "conv3-512", "conv1-512"),
+    ),
+    "D": (
+        ("conv3-64", "conv3-64"),
+        ("conv3-128", "conv3-128"),
+        ("conv3-256", "conv3-256", "conv3-256"),
+        ("conv3-512", "conv3-512", "conv3-512"),
+        ("conv3-512", "conv3-512", "conv3-512"),
+    ),
+    "E": (
+        ("conv3-64", "conv3-64"),
+        ("conv3-128", "conv3-128"),
+        ("conv3-256", "conv3-256", "conv3-256", "conv3-256"),
+        ("conv3-512", "conv3-512", "conv3-512", "conv3-512"),
+        ("conv3-512", "conv3-512", "conv3-512", "conv3-512"),
+    ),
+}
+FULL_WIDTH = 64  # channels of the first stage in all of them
+
+
+class VGG(nn.Module):
+    """Stages of small convolutions (`features`), pooling to a fixed size (`avgpool`), three linear layers.
+
+    `stages` names the layers as VGG_CONFIGURATIONS does. `stem` replaces the first convolution's (kernel_size,
+    stride, padding). `width` is the channels of a "conv3-64" layer; all others scale with it.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        *,
+        num_classes: int,
+        in_channels: int,
+        batch_norm: bool = False,
+        width: int = FULL_WIDTH,
+        stem: tuple[int, int, int] | None = None,
+        pooled_size: int = 7,
+        hidden: int = 4096,
+        dropout: float = 0.5,
+        initialisation: str = "he",
+    ) -> None:
+        super().__init__()
+        check_positive(num_classes=num_classes, in_channels=in_channels, width=width, hidden=hidden)
+        check_probability("dropout", dropout)
+        self.in_channels = in_channels
+        self.features = _features(stages, in_channels, batch_norm, width, stem)
+        self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)  # so any input size works; the paper has none
+        channels = [layer for layer in self.features if isinstance(layer, nn.Conv2d)][-1].out_channels
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * pooled_size**2, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, num_classes),
+        )
+        self.min_size = smallest_size(self.features)
+        initialise(self, initialisation)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits `[N, num_classes]` of images `[N, in_channels, H, W]`."""
+        check_images(images, self.in_channels, self.min_size, "VGG")
+        maps = self.avgpool(self.features(images))
+        return self.classifier(torch.flatten(maps, 1))
+
+
+def vgg(
+    configuration: str,
+    batch_norm: bool = False,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    dropout: float = 0.5,
+    initialisation: str = "he",
+) -> VGG:
+    """VGG in one of the paper's configurations "A", "A-LRN", "B", "C", "D", "E", for 224x224 pixels.
+
+    Takes any image of at least 32x32 pixels. `batch_norm` puts batch normalisation after each convolution, which
+    the paper does not have. `initialisation` is "he" (torchvision's), "glorot", "normal" (the paper's) or "torch".
+    Raises ValueError for another configuration or initialisation, and in forward for images that do not fit.
+    Source: Simonyan & Zisserman 2015, Table 1.
+    """
+    check_choice("configuration", configuration, VGG_CONFIGURATIONS)
+    return VGG(
+        VGG_CONFIGURATIONS[configuration],
+        num_classes=num_classes,
+        in_channels=in_channels,
+        batch_norm=batch_norm,
+        dropout=dropout,
+        initialisation=initialisation,
+    )
+
+
+def vgg11(
+    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
+) -> VGG:
+    """VGG with 11 weight layers, configuration A: 132,863,336 parameters; `state_dict` is torchvision's."""
+    return vgg("A", batch_norm, num_classes, in_channels, initialisation=initialisation)
+
+
+def vgg13(
+    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
+) -> VGG:
+    """VGG with 13 weight layers, configuration B: 133,047,848 parameters; `state_dict` is torchvision's."""
+    return vgg("B", batch_norm, num_classes, in_channels, initialisation=initialisation)
+
+
+def vgg16(
+    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
+) -> VGG:
+    """VGG with 16 weight layers, configuration D: 138,357,544 parameters; `state_dict` is torchvision's."""
+    return vgg("D", batch_norm, num_classes, in_channels, initialisation=initialisation)
+
+
+def vgg19(
+    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
+) -> VGG:
+    """VGG with 19 weight layers, configuration E: 143,667,240 parameters; `state_dict` is torchvision's."""
+    return vgg("E", batch_norm, num_classes, in_channels, initialisation=initialisation)
+
+
+def mini_vgg(
+    configuration: str | Sequence[int] = "B",
+    num_classes: int = 10,
+    in_channels: int = 1,
+    batch_norm: bool = True,
+    width: int = 32,
+    stem: tuple[int, int, int] = (3, 2, 1),
+    hidden: int = 256,
+    dropout: float = 0.0,
+    initialisation: str = "he",
+) -> VGG:
+    """VGG for 28x28 pixels: the same class with `width` channels in the first of three stages (the paper has 64).
+
+    `configuration` is a letter, of which the first three stages are used, or the number of 3x3 convolutions in
+    each of one to five stages, e.g. `(2, 2, 2)`. `stem` is the first convolution's (kernel_size, stride, padding):
+    (3, 2, 1) gives 14x14 positions.
+    Raises ValueError for a setting that cannot be built, and in forward for images that do not fit.
+    """
+    return VGG(
+        _mini_stages(configuration),
+        num_classes=num_classes,
+        in_channels=in_channels,
+        batch_norm=batch_norm,
+        width=width,
+        stem=stem,
+        pooled_size=1,
+        hidden=hidden,
+        dropout=dropout,
+        initialisation=initialisation,
+    )
+
+
+def kernel_and_channels(layer: str) -> tuple[int, int]:
+    """Kernel size and output channels of a layer of VGG_CONFIGURATIONS: `"conv3-64"` gives `(3, 64)`.
+
+    Raises ValueError for anything else, "LRN" included.
+    """
+    kernel_size, _, channels = layer.removeprefix("conv").partition("-")
+    if not (layer.startswith("conv") and kernel_size.isdigit() and channels.isdigit()):
+        raise ValueError(
+            f'A convolution is written "conv<kernel size>-<channels>", e.g. "conv3-64"; got {layer!r}.'
+        )
+    return int(kernel_size), int(channels)
+
+
+def _features(
+    stages: Stages, in_channels: int, batch_norm: bool, width: int, stem: tuple[int, int, int] | None
+) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for stage in stages:
+        for name in stage:
+            if name == "LRN":
+                # Krizhevsky's constants; PyTorch divides alpha (1e-4 in the paper) by the 5 channels.
+                layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+                continue
+            kernel_size, channels = kernel_and_channels(name)
+            channels = max(1, channels * width // FULL_WIDTH)
+            geometry = stem if stem and not layers else (kernel_size, 1, kernel_size // 2)
+            layers.append(nn.Conv2d(in_channels, channels, *geometry))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(channels))
+            layers.append(nn.ReLU())
+            in_channels = channels
+        layers.append(nn.MaxPool2d(2, stride=2))
+    return nn.Sequential(*layers)
+
+
+def _mini_stages(configuration: str | Sequence[int]) -> Stages:
+    if isinstance(configuration, str):
+        check_choice("configuration", configuration, VGG_CONFIGURATIONS)
+        return VGG_CONFIGURATIONS[configuration][:3]
+    widths = (64, 128, 256, 512, 512)
+    counts = list(configuration)
+    if not 1 <= len(counts) <= len(widths) or not all(isinstance(n, int) and n >= 1 for n in counts):
+        raise ValueError(
+            f"configuration must be a letter or one to five numbers of convolutions of at least 1; got {counts}."
+        )
+    return [(f"conv3-{width}",) * count for width, count in zip(widths, counts, strict=False)]

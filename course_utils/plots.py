@@ -1,0 +1,407 @@
+"""The course's pictures in matplotlib: one palette, one style, axes with units.
+
+Importing this module sets the course's style for every later matplotlib figure. A function with one pair of
+axes takes `ax=` and returns the `Axes`; one that lays out several returns the `Figure`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from cycler import cycler
+from IPython.display import Markdown
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, ScalarFormatter
+from torch import Tensor
+
+COLOURS = {  # Okabe & Ito 2008: told apart by colour-blind readers and in grey print
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "vermilion": "#D55E00",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "grey": "#7F7F7F",
+    "black": "#222222",
+}
+_FAMILIES = {  # the first prefix that fits decides
+    "plain": "vermilion",
+    "resnet": "blue",
+    "residual": "blue",
+    "vgg": "green",
+    "minivgg": "green",
+    "alexnet": "orange",
+    "minialexnet": "orange",
+    "googlenet": "purple",
+    "minigooglenet": "purple",
+    "inception": "purple",
+    "lenet": "sky",
+    "mlp": "black",
+    "linear": "grey",
+}
+
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # for an axis of fractions
+
+plt.rcParams.update(
+    {
+        "figure.figsize": (7.5, 3.6),
+        "figure.dpi": 110,
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": cycler(color=list(COLOURS.values())),
+        "axes.axisbelow": True,
+        "axes.grid": False,
+        "grid.color": "#DDDDDD",
+        "legend.frameon": False,
+        "image.cmap": "gray",
+        "lines.linewidth": 1.8,
+    }
+)
+
+
+def model_colour(name: str) -> str:
+    """The colour of a model's family ("ResNet-50", "resnet18", "VGG-16", ...), the same in the whole course."""
+    return COLOURS[_family_colour(name) or "grey"]
+
+
+def _family_colour(name: str) -> str | None:
+    letters = "".join(c for c in name.lower() if c.isalpha())
+    return next((colour for prefix, colour in _FAMILIES.items() if letters.startswith(prefix)), None)
+
+
+def show_images(
+    images: Tensor | Sequence, titles: Sequence[str] | None = None, *, columns: int = 8, size: float = 1.0
+) -> Figure:
+    """Images in a grid, each under its title.
+
+    `images` is a tensor `[N, H, W]`, `[N, 1, H, W]` or `[N, 3, H, W]`, scaled together to its own range, or
+    a list of PIL images. `size` is a picture's edge in inches. Raises ValueError where there is no image or
+    the titles are not as many.
+    """
+    pictures = _pictures(images)
+    if titles is not None and len(titles) != len(pictures):
+        raise ValueError(
+            f"one title per image is needed; got {len(titles)} titles and {len(pictures)} images"
+        )
+    columns = min(columns, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    head = 0.32 * max((title.count("\n") + 1 for title in titles or []), default=0)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + head)), squeeze=False)
+    for n, ax in enumerate(axes.flat):
+        ax.axis("off")
+        if n < len(pictures):
+            ax.imshow(pictures[n], vmin=0, vmax=1)
+            if titles is not None:
+                ax.set_title(titles[n], fontsize=9)
+    return figure
+
+
+def show_topk(
+    image,
+    logits: Tensor,
+    classes: Sequence[str],
+    *,
+    k: int = 5,
+    target: int | None = None,
+    ax: Axes | None = None,
+) -> Figure | Axes:
+    """A photo beside the probabilities of its k best classes, the target in another colour.
+
+    `logits` is `[classes]`. With `ax` the bars alone are drawn there. Raises ValueError where k or the number
+    of classes does not fit the logits.
+    """
+    logits = logits.detach().flatten().cpu()
+    if len(logits) != len(classes) or not 1 <= k <= len(logits):
+        raise ValueError(
+            f"k is from 1 to the number of classes and each logit has a class name; "
+            f"got k={k}, {len(logits)} logits, {len(classes)} names"
+        )
+    if ax is not None:
+        return _topk_bars(ax, logits, classes, k, target)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 0.45 + 0.36 * max(k, 5)), width_ratios=(1, 1.3))
+    left.imshow(_pictures([image])[0])
+    left.axis("off")
+    _topk_bars(right, logits, classes, k, target)
+    return figure
+
+
+def plot_history(history, *, title: str = "") -> Figure:
+    """Loss by step, and training and test error by epoch, of one `History` or of several by name."""
+    histories = dict(history) if isinstance(history, Mapping) else {type(history).__name__: history}
+    if not any(h.losses for h in histories.values()):
+        raise ValueError("there is no step to draw; got a history without losses")
+    figure, (left, right) = plt.subplots(1, 2)
+    for n, (name, run) in enumerate(histories.items()):
+        colour = _colour(name, n)
+        left.plot(*_smoothed(run.losses), color=colour, label=name)
+        for errors, style, marker in ((run.train_errors, ":", None), (run.test_errors, "-", "o")):
+            right.plot(range(1, len(errors) + 1), errors, style, marker=marker, markersize=4, color=colour)
+    left.set(xlabel="step", ylabel="training loss", yscale="log")
+    left.yaxis.set_major_formatter(ScalarFormatter())
+    left.yaxis.set_minor_formatter(ScalarFormatter())
+    right.set(xlabel="epoch", ylabel="top-1 error")
+    right.yaxis.set_major_formatter(PERCENT)
+    right.xaxis.get_major_locator().set_params(integer=True)
+    right.plot([], [], "-o", color="grey", markersize=4, label="test")
+    right.plot([], [], ":", color="grey", label="training")
+    right.legend()
+    if len(histories) > 1:
+        left.legend()
+    figure.suptitle(title)
+    return figure
+
+
+def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """A confusion matrix (rows are true classes) in per cent of each row; shares below 0.5 % stay blank.
+
+    Raises ValueError where the matrix is not square or the class names are not as many.
+    """
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(classes) != len(matrix):
+        raise ValueError(
+            f"a square matrix with a name per row is needed; got {list(matrix.shape)}, {len(classes)}"
+        )
+    share = (matrix.double() / matrix.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
+    ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(share):
+        if value >= 0.005:
+            ax.text(
+                column,
+                row,
+                f"{value:.0%}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if value > 0.5 else "#222222",
+            )
+    ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    ax.set_yticks(range(len(classes)), classes)
+    ax.set(xlabel="the model's guess", ylabel="true class")
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axes | None = None) -> Axes:
+    """A convolution's kernels `[out, in, height, width]` as tiles: in colour for three input channels.
+
+    With any other number of channels the first is drawn, red for positive and blue for negative weights, on
+    one scale for all. Raises ValueError where the weights are not four-dimensional.
+    """
+    weights = weights.detach().cpu().float()
+    if weights.ndim != 4 or 0 in weights.shape:
+        raise ValueError(f"kernels have the shape [out, in, height, width]; got {list(weights.shape)}")
+    limit = weights.abs().amax().clamp(min=1e-12)
+    if weights.shape[1] == 3:
+        tiles, style = (weights / limit + 1) / 2, {}
+    else:
+        tiles, style = weights[:, :1] / limit, {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
+    return _tiles(tiles, columns, title, ax, style)
+
+
+def plot_activations(maps: Tensor, *, columns: int = 8, title: str = "", ax: Axes | None = None) -> Axes:
+    """Feature maps `[channels, height, width]` as tiles, each on its own scale from its least to its largest.
+
+    Raises ValueError where the maps are not three-dimensional (pass one image's maps).
+    """
+    maps = maps.detach().cpu().float()
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise ValueError(f"one image's maps have the shape [channels, height, width]; got {list(maps.shape)}")
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    tiles = ((maps - low) / (high - low).clamp(min=1e-12))[:, None]
+    return _tiles(tiles, columns, title, ax, {"cmap": "magma", "vmin": 0, "vmax": 1})
+
+
+def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Axes | None = None) -> Axes:
+    """What one unit sees, as a box on its input image; the part of the box in the padding is drawn dashed.
+
+    `image` is a tensor `[C, H, W]` or a PIL image of the network's input size, `field` a `ReceptiveField`,
+    `unit` its (row, column).
+    """
+    picture = _pictures(image[None] if isinstance(image, Tensor) else [image])[0]
+    height, width = picture.shape[:2]
+    top, left, bottom, right = field.box(*unit)
+    ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
+    ax.imshow(picture, vmin=0, vmax=1, extent=(0, width, height, 0))
+    ax.add_patch(_box(top, left, bottom, right, linestyle="--"))
+    inside = max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+    ax.add_patch(_box(*inside, facecolor=(0.84, 0.37, 0.0, 0.18)))
+    ax.set_xlim(min(0, left) - 2, max(width, right) + 2)
+    ax.set_ylim(max(height, bottom) + 2, min(0, top) - 2)
+    ax.set(xlabel="pixels", title=f"unit {unit}: {bottom - top} x {right - left} pixels")
+    return ax
+
+
+def plot_layer_budget(
+    table, measures: Sequence[str] = ("units", "weights", "macs"), *, ax: Axes | None = None
+) -> Axes:
+    """Where a network's units, weights and multiply-adds are: each layer's share of the total, in per cent.
+
+    `table` is a sequence of `LayerSize` rows; layers that have none of the measures are left out.
+    """
+    rows = [row for row in table if any(getattr(row, measure) for measure in measures)]
+    if not rows:
+        raise ValueError(f"no layer has any {' or '.join(measures)}; got {len(list(table))} rows")
+    height = 0.8 / len(measures)
+    ax = ax or plt.subplots(figsize=(7.5, 0.8 + 0.36 * len(rows)))[1]
+    for n, (measure, colour) in enumerate(zip(measures, ("sky", "orange", "blue", "green"), strict=False)):
+        total = sum(getattr(row, measure) for row in rows)
+        shares = [getattr(row, measure) / total for row in rows]
+        places = [y + (n - (len(measures) - 1) / 2) * height for y in range(len(rows))]
+        ax.barh(places, shares, height, color=COLOURS[colour], label=f"{measure}: {_short(total)}")
+    ax.set_yticks(range(len(rows)), [row.name for row in rows])
+    ax.invert_yaxis()
+    ax.xaxis.set_major_formatter(PERCENT)
+    ax.set_xlabel("share of the network's total")
+    ax.legend(loc="best")
+    return ax
+
+
+def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) -> Axes:
+    """Models by multiply-adds (across, logarithmic), error (up) and parameters (area of the disc).
+
+    Each row has `name`, `macs`, `params` (numbers) and `error` (a fraction).
+    """
+    needed = {"name", "macs", "params", "error"}
+    for row in rows:
+        if missing := needed - set(row):
+            raise ValueError(
+                f"a row needs {', '.join(sorted(needed))}; {dict(row)} lacks {', '.join(missing)}"
+            )
+    ax = ax or plt.subplots(figsize=(7.5, 4.6))[1]
+    largest = max(row["params"] for row in rows)
+    for row in rows:
+        colour = model_colour(row["name"])
+        ax.scatter(row["macs"], row["error"], s=20 + 900 * row["params"] / largest, color=colour, alpha=0.55)
+        ax.annotate(row["name"], (row["macs"], row["error"]), fontsize=8, ha="center", va="center")
+    ax.set(xscale="log", xlabel="multiply-adds for one image", ylabel="error")
+    ax.yaxis.set_major_formatter(PERCENT)
+    ax.margins(0.12)
+    ax.grid(True)
+    return ax
+
+
+def show_table(
+    rows: Sequence[Mapping] | Sequence[Sequence], columns: Sequence[str] | None = None, *, caption: str = ""
+) -> Markdown:
+    """A table for a notebook, numbers to the right.
+
+    `rows` are mappings from column to value, or plain sequences with their names in `columns`. Whole numbers
+    get thousands separators, other numbers three significant digits, None stays blank; strings are shown as
+    they are, and set to the right in a column where each starts with a digit.
+    Raises ValueError where there is no row, or a row does not have the columns of the others.
+    """
+    rows = list(rows)
+    if columns is None and rows and all(isinstance(row, Mapping) for row in rows):
+        columns = list(rows[0])
+        rows = [list(row.values()) if list(row) == columns else [] for row in rows]
+    if not rows or not columns or any(len(row) != len(columns) for row in rows):
+        raise ValueError(
+            f"every row of a table has the same columns; got {len(rows)} rows and the columns {columns}"
+        )
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [all(cell[:1] in "0123456789–-+<≤≈" for cell in column) for column in zip(*cells, strict=True)]
+    lines = [columns, ["--:" if is_right else ":--" for is_right in right], *cells]
+    text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return Markdown(f"**{caption}**\n\n{text}" if caption else text)
+
+
+def _cell(value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, Integral):
+        return f"{value:,}"
+    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _pictures(images: Tensor | Sequence) -> list[np.ndarray]:
+    if len(images) == 0:
+        raise ValueError("there is no image to show; got an empty list")
+    if not isinstance(images, Tensor):
+        return [_scaled(np.asarray(image)) for image in images]
+    values = images.detach().cpu().float()
+    if values.ndim == 3:
+        values = values[:, None]
+    if values.ndim != 4 or values.shape[1] not in (1, 3):
+        raise ValueError(f"images have the shape [N, 1 or 3, H, W] or [N, H, W]; got {list(images.shape)}")
+    low, high = values.min(), values.max()
+    values = (values - low) / (high - low).clamp(min=1e-12)
+    return [v[0].numpy() if len(v) == 1 else v.permute(1, 2, 0).numpy() for v in values]
+
+
+def _scaled(picture: np.ndarray) -> np.ndarray:
+    return picture / 255 if picture.dtype == np.uint8 else picture
+
+
+def _topk_bars(ax: Axes, logits: Tensor, classes: Sequence[str], k: int, target: int | None) -> Axes:
+    values, indices = logits.softmax(dim=0).topk(k)
+    colours = [COLOURS["green"] if int(n) == target else COLOURS["sky"] for n in indices]
+    ax.barh(range(k), values, color=colours)
+    for n, value in enumerate(values.tolist()):
+        ax.text(value + 0.01, n, f"{value:.1%}", va="center", fontsize=9)
+    ax.set_yticks(range(k), [_ellipsis(classes[n]) for n in indices])
+    ax.set_xlim(0, 1.15)
+    ax.set_ylim(k - 0.4, -0.6)
+    ax.xaxis.set_major_formatter(PERCENT)
+    ax.set_xticks([0, 0.5, 1])
+    if target is not None:
+        ahead = int((logits >= logits[target]).sum()) - 1
+        verdict = "right first time" if ahead == 0 else f"the target stands on place {ahead + 1}"
+        ax.set_title(f"{_ellipsis(classes[target])}: {verdict}", loc="left", fontsize=10)
+    return ax
+
+
+def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict) -> Axes:
+    count, channels, height, width = tiles.shape
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    canvas = torch.full((channels, rows * (height + 1) - 1, columns * (width + 1) - 1), math.nan)
+    for n in range(count):
+        top, left = n // columns * (height + 1), n % columns * (width + 1)
+        canvas[:, top : top + height, left : left + width] = tiles[n]
+    picture = canvas.permute(1, 2, 0).numpy()
+    if channels == 1:
+        picture = np.ma.masked_invalid(picture[:, :, 0])
+    else:
+        picture = np.nan_to_num(picture, nan=1.0)
+    if ax is None:
+        ax = plt.subplots(figsize=(7.5, 0.3 + 7.5 * picture.shape[0] / picture.shape[1]))[1]
+    ax.imshow(picture, **style)
+    ax.set_title(title)
+    ax.axis("off")
+    return ax
+
+
+def _box(top: float, left: float, bottom: float, right: float, **style) -> Rectangle:
+    style = {"facecolor": "none", "edgecolor": COLOURS["vermilion"], "linewidth": 2} | style
+    return Rectangle((left, top), right - left, bottom - top, **style)
+
+
+def _colour(name: str, n: int) -> str:
+    return COLOURS[_family_colour(name) or list(COLOURS)[n % len(COLOURS)]]
+
+
+def _smoothed(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    window = max(1, len(values) // 60)
+    means = np.convolve(values, np.ones(window) / window, mode="valid")
+    return np.arange(len(means)) + window, means
+
+
+def _short(number: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def _ellipsis(name: str, length: int = 22) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

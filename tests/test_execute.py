@@ -1,0 +1,160 @@
+"""`make execute`: what it stores, what it refuses, and that a failure leaves the notebook alone."""
+
+import json
+
+import execute
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+VIEW = execute.WIDGET_VIEW
+PNG = "iVBORw0KGgo="
+
+
+def notebook_of(*sources: str):
+    return new_notebook(cells=[new_code_cell(source) for source in sources])
+
+
+def normal_cell(*outputs, **metadata):
+    cell = new_code_cell("x", outputs=list(outputs), metadata=metadata, execution_count=7)
+    notebook = new_notebook(cells=[cell])
+    execute.normalise(notebook)
+    nbformat.validate(notebook)
+    return notebook.cells[0]
+
+
+def test_counts_run_from_one_over_cells_with_code():
+    notebook = notebook_of("a", "", "b")
+    notebook.cells.insert(1, new_markdown_cell("text"))
+    notebook.cells[0].execution_count = 12
+    notebook.cells[0].outputs = [new_output("execute_result", {"text/plain": "1"}, execution_count=12)]
+    execute.normalise(notebook)
+    assert [cell.get("execution_count") for cell in notebook.cells] == [1, None, None, 2]
+    assert notebook.cells[0].outputs[0].execution_count == 1
+
+
+def test_metadata_shrink_to_the_kernel_and_tags():
+    mine = {"name": "mine", "display_name": "My"}
+    language = {"name": "python", "version": "3.11.2"}
+    notebook = new_notebook(metadata={"widgets": {"a": 1}, "kernelspec": mine, "language_info": language})
+    execute.normalise(notebook)
+    assert notebook.metadata == {"kernelspec": execute.KERNELSPEC, "language_info": {"name": "python"}}
+    cell = normal_cell(tags=["explorer"], execution={"iopub.execute_input": "2026"}, collapsed=True)
+    assert cell.metadata == {"tags": ["explorer"]}
+
+
+def test_of_an_explorer_the_picture_stays_and_the_view_goes():
+    view = new_output("display_data", {VIEW: {"model_id": "1"}, "image/png": PNG, "text/plain": "A square."})
+    assert normal_cell(view).outputs[0].data == {"image/png": PNG, "text/plain": "A square."}
+
+
+def test_a_view_without_a_picture_goes():
+    assert (
+        normal_cell(new_output("display_data", {VIEW: {"model_id": "1"}, "text/plain": "bar"})).outputs == []
+    )
+
+
+def test_the_size_of_a_figure_stays():
+    size = {"image/png": {"width": 300, "height": 200}}
+    figure = new_output("display_data", {"image/png": PNG}, metadata=size)
+    assert normal_cell(figure).outputs[0].metadata == size
+
+
+def test_streams_are_joined_and_written_over_text_goes():
+    pieces = ["loss 1\n", "10%\r", "50%\r100%", "\ndone\n"]
+    cell = normal_cell(*(new_output("stream", name="stdout", text=piece) for piece in pieces))
+    assert [output.text for output in cell.outputs] == ["loss 1\n100%\ndone\n"]
+
+
+def test_ids_stay_and_missing_ones_are_the_same_every_time():
+    def with_ids():
+        notebook = notebook_of("a", "a", "b")
+        del notebook.cells[0]["id"], notebook.cells[1]["id"]
+        notebook.cells[2].id = "mine"
+        execute.normalise(notebook)
+        return [cell.id for cell in notebook.cells]
+
+    assert with_ids() == with_ids()
+    assert with_ids()[2] == "mine" and len(set(with_ids())) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/home/ann/course/x.py:3: UserWarning",
+        "see '/Users/ann/a'",
+        "(/tmp/ipykernel_12/3.py)",
+        r"C:\Users\ann",
+        "<Axes at 0x7f3a12b4c5d0>",
+        "lib/python3.12/site-packages/torch/nn.py",
+    ],
+)
+def test_traces_of_a_machine_are_seen(text):
+    notebook = notebook_of("1", "2")
+    notebook.cells[1].outputs = [new_output("stream", name="stderr", text=text)]
+    assert [index for index, _ in execute.machine_traces(notebook)] == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://example.org/home/ann", "and/or 3/4, 16/tmp", "../data/photos/a.jpg", "a / b", "0x7f3a12b4"],
+)
+def test_other_slashes_and_numbers_are_not(text):
+    notebook = notebook_of("1")
+    notebook.cells[0].outputs = [new_output("stream", name="stdout", text=text)]
+    assert execute.machine_traces(notebook) == []
+
+
+def test_prefixes_choose_notebooks(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path)
+    for name in ("01_a.ipynb", "02_b.ipynb", "scratch.ipynb"):
+        (tmp_path / name).touch()
+    assert [path.name for path in execute.find_notebooks([])] == ["01_a.ipynb", "02_b.ipynb"]
+    assert [path.name for path in execute.find_notebooks(["02"])] == ["02_b.ipynb"]
+    with pytest.raises(ValueError, match=r"No notebook starts with 07; there are: 01_a\.ipynb, 02_b\.ipynb\.$"):
+        execute.find_notebooks(["07"])
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_in_its_folder_and_is_stored(tmp_path):
+    path = tmp_path / "01_a.ipynb"
+    nbformat.write(
+        notebook_of("import os; x = bytearray(300_000_000)", "os.path.basename(os.getcwd())"), path
+    )
+    measures = execute.execute(path)
+    stored = nbformat.read(path, as_version=4)
+    assert stored.cells[1].outputs[0].data["text/plain"] == repr(tmp_path.name)
+    assert stored.cells[1].execution_count == 2
+    assert 0 < measures.seconds < 60
+    assert 300_000_000 < measures.peak_bytes < 900_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("1 / 0", r'01_a.ipynb, cell 1 \("1 / 0"\) failed with ZeroDivisionError: division by zero'),
+        ("import os; print(os.getcwd())", r"01_a.ipynb, cell 1 \(.*\) shows an absolute path"),
+        ("import os; os._exit(1)", r"01_a.ipynb, cell 1 \(.*\) did not end: Kernel died"),
+    ],
+)
+def test_a_failure_names_the_cell_and_leaves_the_notebook(tmp_path, source, sentence):
+    path = tmp_path / "01_a.ipynb"
+    nbformat.write(notebook_of("0", source), path)
+    before = path.read_bytes()
+    with pytest.raises(execute.NotebookError, match=sentence):
+        execute.execute(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["01_a.ipynb"]
+
+
+@pytest.mark.slow
+def test_copies_leave_the_source_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path)
+    nbformat.write(notebook_of("6 * 7"), tmp_path / "01_a.ipynb")
+    before = (tmp_path / "01_a.ipynb").read_bytes()
+    monkeypatch.setattr("sys.argv", ["execute.py", "01", "--copies", str(tmp_path / "copies")])
+    assert execute.main() == 0
+    assert (tmp_path / "01_a.ipynb").read_bytes() == before
+    assert json.loads((tmp_path / "copies" / "01_a.json").read_text())["seconds"] > 0
+    assert '"42"' in (tmp_path / "copies" / "01_a.ipynb").read_text()

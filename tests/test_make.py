@@ -1,0 +1,291 @@
+"""`make lab` and the set-up behind it: the second call is quick, and whatever went wrong the next call repairs.
+
+The set-up is tried with the real Makefile, scripts and pip on a project of one small package, offline.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "course-utils"
+version = "1.0.0"
+"""
+# The smallest build backend: hands out a finished wheel, or waits as a long download would.
+BACKEND = """
+import pathlib, shutil, time
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    while pathlib.Path("wait").exists():
+        pathlib.Path("waiting").touch()
+        time.sleep(0.05)
+    return shutil.copy("course_utils-1.0.0-py3-none-any.whl", folder).rsplit("/", 1)[1]
+"""
+
+
+def write_wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
+    """A wheel with one module, `name`, that holds its version."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    files = {
+        f"{name}.py": f"version = {version!r}\n",
+        f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+
+
+class Project:
+    """A course with nothing in it but the set-up, which needs the package `tiny`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / ".venv" / "bin" / "python"
+        (folder / "tools").mkdir()
+        shutil.copy(ROOT / "Makefile", folder)
+        for script in ("setup.sh", "mend.py"):
+            shutil.copy(ROOT / "tools" / script, folder / "tools")
+        (folder / "pyproject.toml").write_text(PYPROJECT)
+        (folder / "backend.py").write_text(BACKEND)
+        (folder / "constraints.txt").write_text("tiny==1.0\n")
+        for version in ("1.0", "2.0"):
+            write_wheel(folder, "tiny", version)
+        write_wheel(folder, "course_utils", "1.0.0", requires="tiny")
+        self.environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder.as_uri()}
+        self.environment["PIP_CONFIG_FILE"] = os.devnull
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        command = ["make", "setup", f"PYTHON={sys.executable}", *arguments]
+        out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, start_new_session=True, **out)
+
+    def setup(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and output of `make setup`."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=200)
+        return process.returncode, output
+
+    def tiny(self) -> str:
+        """The version of `tiny` that the environment imports."""
+        code = "import tiny; print(tiny.version)"
+        return subprocess.run([self.python, "-c", code], capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def module_project(tmp_path_factory):
+    project = Project(tmp_path_factory.mktemp("a course"))  # with a space in its path, as people have
+    status, output = project.setup()
+    assert status == 0, output
+    assert "Installing" in output
+    return project
+
+
+@pytest.fixture
+def project(module_project):
+    status, output = module_project.setup()  # whatever the test before left
+    assert status == 0, output
+    return module_project
+
+
+def test_the_second_call_does_nothing_and_is_quick(project):
+    started = time.monotonic()
+    assert project.setup() == (0, "")
+    assert time.monotonic() - started < 2
+
+
+def test_new_constraints_are_installed(project):
+    (project.folder / "constraints.txt").write_text("tiny==2.0\n")
+    assert project.setup()[0] == 0
+    assert project.tiny() == "2.0"
+    (project.folder / "constraints.txt").write_text("tiny==1.0\n")
+    assert project.setup()[0] == 0
+    assert project.tiny() == "1.0"
+
+
+def test_a_failed_install_says_so_and_the_next_call_goes_on(project):
+    (project.folder / "constraints.txt").write_text("tiny==3.0\n")
+    for _ in range(2):
+        status, output = project.setup()
+        assert status != 0
+        assert "call make again" in output
+    (project.folder / "constraints.txt").write_text("tiny==1.0\n")
+    assert project.setup()[0] == 0
+    assert project.tiny() == "1.0"
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill"])
+def test_an_interrupted_install_is_done_again(project, kill):
+    (project.folder / "wait").touch()
+    (project.folder / ".venv" / ".course-ready").unlink()
+    process = project.start()
+    try:
+        for _ in range(1000):
+            if (project.folder / "waiting").exists():
+                break
+            time.sleep(0.05)
+        os.killpg(process.pid, kill)
+        process.communicate(timeout=30)
+    finally:
+        (project.folder / "wait").unlink()
+        (project.folder / "waiting").unlink()
+    assert process.returncode != 0
+    assert not (project.folder / ".venv" / ".course-ready").exists()
+    status, output = project.setup()
+    assert status == 0, output
+    assert project.tiny() == "1.0"
+    assert project.setup() == (0, "")
+
+
+def test_a_package_with_missing_files_is_installed_again(project):
+    next(project.folder.glob(".venv/lib/*/site-packages/tiny.py")).unlink()
+    (project.folder / ".venv" / ".course-ready").unlink()
+    status, output = project.setup()
+    assert status == 0, output
+    assert "tiny-1.0 is incomplete" in output
+    assert project.tiny() == "1.0"
+
+
+def test_an_environment_without_pip_or_python_is_made_anew(project):
+    shutil.rmtree(next(project.folder.glob(".venv/lib/*/site-packages/pip")))
+    (project.folder / ".venv" / ".course-ready").unlink()
+    status, output = project.setup()
+    assert status == 0 and "making it anew" in output, output
+    project.python.unlink()  # as an upgrade of the system's Python may do
+    project.python.symlink_to("/nowhere/python3")
+    status, output = project.setup()
+    assert status == 0 and "making it anew" in output, output
+    assert project.tiny() == "1.0"
+
+
+def test_a_moved_checkout_is_installed_again(project, tmp_path):
+    moved = Project.__new__(Project)
+    moved.folder, moved.environment = tmp_path / "moved", project.environment
+    moved.python = moved.folder / ".venv" / "bin" / "python"
+    shutil.copytree(project.folder, moved.folder, symlinks=True)
+    status, output = moved.setup()
+    assert status == 0 and "Installing" in output, output
+
+
+def test_another_folder_is_never_deleted(project):
+    (project.folder / "mine").mkdir()
+    (project.folder / "mine" / "thesis.txt").touch()
+    status, output = project.setup("VENV=mine")
+    assert status != 0 and "is no virtual environment" in output
+    assert (project.folder / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("exit 1", "is not Python 3.11 or newer."),
+        ('case "$2" in *ensurepip*) exit 1;; esac', "has no venv module: install it"),
+    ],
+)
+def test_an_unfit_python_is_named_in_one_sentence(project, tmp_path, script, sentence):
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    status, output = project.setup("VENV=new", f"PYTHON={python}")
+    said = [line for line in output.splitlines() if not line.startswith("make")]
+    assert status != 0
+    assert len(said) == 1 and sentence in said[0]
+    assert not (project.folder / "new").exists()
+
+
+def request(url: str) -> int:
+    """The HTTP status that a URL answers with."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """`make lab` of this very checkout at a port of ours, with a new home and a browser that notes its URL."""
+    subprocess.run(["make", "setup-test", f"VENV={sys.prefix}"], cwd=ROOT, check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home, browser, log = tmp_path / "home", tmp_path / "browser", tmp_path / "log"
+    home.mkdir()
+    browser.write_text(f'#!/bin/sh\necho "$1" >"{tmp_path}/opened"\n')
+    browser.chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON", "MPL"))}
+    environment |= {"HOME": str(home), "BROWSER": f"{browser} %s"}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["make", "lab", f"PORT={port}", f"VENV={sys.prefix}"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        for _ in range(600):
+            if (tmp_path / "opened").exists() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        yield process, port, tmp_path
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_make_lab_serves_the_first_notebook_to_this_machine_only(lab):
+    process, port, folder = lab
+    log = (folder / "log").read_text()
+    assert process.poll() is None, log
+    assert "Installing" not in log
+    first = sorted((ROOT / "notebooks").glob("01_*.ipynb"))[0].name
+    assert f"http://127.0.0.1:{port}/lab/tree/notebooks/{first}?token=" in log
+
+    page = (folder / "opened").read_text().strip().removeprefix("file://")
+    assert f"/lab/tree/notebooks/{first}?token=" in Path(page).read_text()
+    assert not any(part.startswith(".") for part in Path(page).relative_to(ROOT).parts)
+
+    server = f"http://127.0.0.1:{port}/api/contents"
+    token = next((json.loads(file.read_text()) for file in runtime_files(port)), {})["token"]
+    assert request(server) == 403
+    assert request(f"{server}?token=guess") == 403
+    assert request(f"{server}?token={token}") == 200
+
+    family = psutil.Process(process.pid).children(recursive=True)
+    listening = {c.laddr.ip for p in family for c in p.net_connections("tcp") if c.status == "LISTEN"}
+    assert listening == {"127.0.0.1"}
+
+    os.killpg(process.pid, signal.SIGINT)  # one Ctrl-C
+    process.wait(timeout=20)
+    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family)
+    written = [path for path in (folder / "home").rglob("*") if path.is_file()]
+    assert written == []
+
+
+def runtime_files(port: int) -> list[Path]:
+    files = (ROOT / "build" / "jupyter" / "runtime").glob("jpserver-*.json")
+    return [file for file in files if json.loads(file.read_text())["port"] == port]

@@ -1,0 +1,157 @@
+"""Pictures say what they were given: the drawn numbers are compared with the input."""
+
+import math
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer
+from matplotlib.patches import Rectangle
+
+from course_utils import plots
+from course_utils.training import History
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plots.plt.close("all")
+
+
+def test_a_family_has_one_colour_and_families_differ():
+    assert plots.model_colour("ResNet-50") == plots.model_colour("resnet18") == plots.COLOURS["blue"]
+    names = ["LeNet-5", "AlexNet", "VGG-16", "GoogLeNet", "ResNet-18", "plain-20", "linear", "MLP"]
+    assert len({plots.model_colour(name) for name in names}) == len(names)
+    assert plots.model_colour("mini_vgg") == plots.model_colour("VGG-16")
+
+
+@pytest.mark.parametrize("shape", [(5, 9, 7), (5, 1, 9, 7), (5, 3, 9, 7)])
+def test_images_keep_their_pixels_and_titles(shape):
+    images = torch.rand(shape)
+    figure = plots.show_images(images, [f"image {n}" for n in range(5)], columns=3)
+    shown = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in shown] == [f"image {n}" for n in range(5)]
+    expected = (images - images.min()) / (images.max() - images.min())
+    for ax, image in zip(shown, expected, strict=True):
+        drawn = torch.tensor(ax.images[0].get_array())
+        image = image.reshape(-1, 9, 7).permute(1, 2, 0) if image.ndim == 3 else image
+        torch.testing.assert_close(drawn, image.squeeze(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: plots.show_images([]), "no image"),
+        (lambda: plots.show_images(torch.rand(2, 4, 5, 5)), r"got \[2, 4, 5, 5\]"),
+        (lambda: plots.show_images(torch.rand(2, 5, 5), ["one"]), "1 titles and 2 images"),
+        (lambda: plots.show_topk(None, torch.rand(3), ["a", "b"]), "3 logits, 2 names"),
+        (lambda: plots.show_topk(None, torch.rand(3), ["a", "b", "c"], k=4), "k=4"),
+        (lambda: plots.plot_confusion(torch.eye(3), ["a", "b"]), r"\[3, 3\], 2"),
+        (lambda: plots.plot_filters(torch.rand(3, 3)), r"got \[3, 3\]"),
+        (lambda: plots.plot_activations(torch.rand(1, 3, 3, 3)), r"got \[1, 3, 3, 3\]"),
+        (lambda: plots.plot_history(History()), "no step"),
+        (lambda: plots.plot_layer_budget([]), "got 0 rows"),
+        (lambda: plots.plot_accuracy_vs_cost([{"name": "A", "macs": 1}]), "lacks"),
+    ],
+)
+def test_bad_input_gets_one_sentence(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+def test_topk_bars_are_the_softmax_in_order_and_the_target_is_marked():
+    logits = torch.randn(12, generator=torch.Generator().manual_seed(1))
+    target = int(logits.topk(3).indices[2])
+    ax = plots.plt.subplots()[1]
+    plots.show_topk(None, logits, [f"class {n}" for n in range(12)], k=4, target=target, ax=ax)
+    (bars,) = [c for c in ax.containers if isinstance(c, BarContainer)]
+    widths = [bar.get_width() for bar in bars]
+    assert widths == pytest.approx(logits.softmax(0).sort(descending=True).values[:4].tolist())
+    marked = [to_hex(bar.get_facecolor()).upper() == plots.COLOURS["green"] for bar in bars]
+    assert marked == [False, False, True, False] and "place 3" in ax.get_title(loc="left")
+
+
+def test_history_draws_every_run_and_epoch():
+    runs = {
+        name: History(losses=[2.0, 1.0, 0.5], train_errors=[0.3, 0.2], test_errors=[0.4, shift])
+        for name, shift in (("LeNet-5", 0.25), ("linear", 0.35))
+    }
+    left, right = plots.plot_history(runs).axes
+    assert [line.get_label() for line in left.lines] == ["LeNet-5", "linear"]
+    assert [list(line.get_ydata()) for line in right.lines if line.get_linestyle() == "-"][:2] == [
+        [0.4, 0.25],
+        [0.4, 0.35],
+    ]
+
+
+def test_confusions_are_shares_of_a_row():
+    ax = plots.plot_confusion(torch.tensor([[8, 2], [0, 5]]), ["cat", "dog"])
+    assert sorted(text.get_text() for text in ax.texts) == ["100%", "20%", "80%"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
+
+
+def test_filters_share_one_scale_and_colour_kernels_are_colour():
+    grey = plots.plot_filters(torch.tensor([1.0, -2.0]).reshape(2, 1, 1, 1).expand(2, 4, 3, 3)).images[0]
+    values = grey.get_array().compressed()
+    assert {round(float(v), 6) for v in values} == {0.5, -1.0} and grey.get_clim() == (-1, 1)
+    assert plots.plot_filters(torch.randn(5, 3, 3, 3)).images[0].get_array().shape == (3, 19, 3)
+
+
+def test_each_activation_map_uses_its_whole_scale():
+    maps = torch.stack([torch.arange(9.0).reshape(3, 3), 100 + torch.arange(9.0).reshape(3, 3)])
+    values = plots.plot_activations(maps).images[0].get_array().compressed()
+    assert values.min() == 0 and values.max() == 1 and len(values) == 18
+
+
+def test_a_receptive_field_is_drawn_whole_and_clipped():
+    field = SimpleNamespace(box=lambda row, column: (-3 + row, -3, 8 + row, 8))
+    ax = plots.plot_receptive_field(torch.rand(3, 20, 20), field, (1, 0))
+    whole, inside = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert (whole.get_x(), whole.get_y(), whole.get_width(), whole.get_height()) == (-3, -2, 11, 11)
+    assert (inside.get_x(), inside.get_y(), inside.get_width(), inside.get_height()) == (0, 0, 8, 9)
+    assert "11 x 11" in ax.get_title()
+
+
+def test_layer_shares_add_up_to_one():
+    rows = [
+        SimpleNamespace(name="conv", units=30, weights=1, macs=9),
+        SimpleNamespace(name="pool", units=0, weights=0, macs=0),
+        SimpleNamespace(name="fc", units=10, weights=3, macs=1),
+    ]
+    ax = plots.plot_layer_budget(rows)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["conv", "fc"]
+    widths = {c.get_label().split(":")[0]: [bar.get_width() for bar in c] for c in ax.containers}
+    assert widths == {"units": [0.75, 0.25], "weights": [0.25, 0.75], "macs": [0.9, 0.1]}
+
+
+def test_models_stand_at_their_cost_and_error():
+    rows = [
+        {"name": "AlexNet", "macs": 7e8, "params": 6e7, "error": 0.43},
+        {"name": "ResNet-18", "macs": 1.8e9, "params": 1.2e7, "error": 0.3},
+    ]
+    ax = plots.plot_accuracy_vs_cost(rows)
+    assert [tuple(c.get_offsets()[0]) for c in ax.collections] == [(7e8, 0.43), (1.8e9, 0.3)]
+    sizes = [c.get_sizes()[0] for c in ax.collections]
+    assert sizes[0] > sizes[1] and ax.get_xscale() == "log" and math.isclose(sizes[0], 920)
+
+
+def test_a_table_sets_numbers_right_and_keeps_their_digits():
+    rows = [
+        {"layer": "conv", "weights": 1234567, "share": 0.123456, "error": "9.6 %", "note": None},
+        {"layer": "fc", "weights": 8, "share": 12345.6, "error": "10 %", "note": "x"},
+    ]
+    head, rule, first, second = plots.show_table(rows).data.splitlines()
+    assert head == "| layer | weights | share | error | note |"
+    assert rule == "| :-- | --: | --: | --: | :-- |"
+    assert first == "| conv | 1,234,567 | 0.123 | 9.6 % |  |"
+    assert second == "| fc | 8 | 12,346 | 10 % | x |"
+
+
+@pytest.mark.parametrize("rows", [[], [{"a": 1}, {"b": 2}]])
+def test_a_table_needs_the_same_columns_in_every_row(rows):
+    with pytest.raises(ValueError, match="same columns"):
+        plots.show_table(rows)

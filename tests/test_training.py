@@ -1,0 +1,247 @@
+"""The loop against torch's own optimiser and schedule; interrupts and divergence for real."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from jupyter_client.manager import start_new_kernel
+from torch import nn
+
+from course_utils.data import ImageSet
+from course_utils.training import evaluate, fit, one_cycle, seed_everything
+
+
+def image_set(count=96, seed=0, classes=10):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (count,), generator=generator)
+    prototypes = torch.randn(classes, 1, 8, 8, generator=torch.Generator().manual_seed(99))
+    images = prototypes[labels] + 0.3 * torch.randn(count, 1, 8, 8, generator=generator)
+    return ImageSet(images, labels, tuple(str(n) for n in range(classes)))
+
+
+def network(seed=0, dropout=0.0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(288, 10),
+    )
+
+
+def test_the_loop_takes_the_steps_that_torchs_sgd_would_take():
+    train = image_set()
+    ours, theirs = network(), network()
+    history = fit(
+        ours, train, epochs=2, batch_size=20, learning_rate=0.05, weight_decay=0.01, seed=3, progress=False
+    )
+    decayed = [p for p in theirs.parameters() if p.ndim > 1]
+    spared = [p for p in theirs.parameters() if p.ndim <= 1]
+    sgd = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": 0.01}, {"params": spared}], lr=1.0, momentum=0.9, nesterov=True
+    )
+    generator = torch.Generator().manual_seed(3)
+    rates = iter(one_cycle(10, 0.05))
+    for _ in range(2):
+        for batch in torch.randperm(96, generator=generator).split(20):
+            rate = next(rates)
+            for group in sgd.param_groups:
+                group["lr"] = rate
+            loss = F.cross_entropy(theirs(train.images[batch]), train.labels[batch])
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+    assert len(history.losses) == 10 and history.losses[-1] == pytest.approx(loss.item(), rel=1e-3)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
+
+
+def test_the_fall_is_the_cosine_of_torchs_one_cycle():
+    ours = one_cycle(100, 0.4, warm_up=0.3)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
+        torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4), T_max=70
+    )
+    theirs = []
+    for _ in range(70):
+        cosine.optimizer.step()
+        cosine.step()
+        theirs.append(cosine.get_last_lr()[0])
+    assert max(ours) == ours[29] == 0.4 and len(ours) == 100
+    assert ours[30:] == pytest.approx(theirs, abs=1e-9)
+    assert ours[:30] == pytest.approx([0.4 * (n + 1) / 30 for n in range(30)])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+@pytest.mark.parametrize("warm_up", [0.0, 0.25, 1.0])
+def test_a_cycle_of_any_length_has_a_rate_for_every_step(steps, warm_up):
+    rates = one_cycle(steps, 0.1, warm_up)
+    assert len(rates) == steps and all(0 <= rate <= 0.1 for rate in rates) and max(rates) > 0
+
+
+def test_training_learns_and_the_history_counts():
+    train, test = image_set(960), image_set(300, seed=1)
+    history = fit(network(), train, test, epochs=3, batch_size=64, learning_rate=0.05, progress=False)
+    assert len(history.losses) == len(history.learning_rates) == 45
+    assert len(history.train_errors) == len(history.test_errors) == 3
+    assert history.images == 3 * 960 and history.images_per_second == history.images / history.seconds > 0
+    assert history.test_error < 0.2 < 0.9 and history.losses[-1] < history.losses[0] and history.stopped == ""
+
+
+def test_half_an_epoch_is_half_the_steps():
+    assert len(fit(network(), image_set(100), epochs=0.5, batch_size=10, progress=False).losses) == 5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_seed_repeats_the_run_and_the_outer_random_state_is_kept(seed):
+    runs = []
+    for outer in (5, 6):
+        torch.manual_seed(outer)
+        before = torch.get_rng_state()
+        model = network(dropout=0.5)
+        torch.set_rng_state(before)
+        runs.append(fit(model, image_set(), epochs=2, batch_size=16, seed=seed, progress=False).losses)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert runs[0] == runs[1]
+
+
+def test_another_seed_is_another_run():
+    losses = [
+        fit(network(), image_set(), epochs=1, seed=s, batch_size=16, progress=False).losses for s in (0, 1)
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_augmentation_sees_every_batch_and_its_generator():
+    seen = []
+
+    def augment(images, generator):
+        seen.append((len(images), torch.rand(1, generator=generator).item()))
+        return images.flip(-1)
+
+    fit(network(), image_set(100), epochs=1, batch_size=32, augment=augment, progress=False)
+    assert [count for count, _ in seen] == [32, 32, 32, 4]
+
+
+def test_a_model_with_several_outputs_and_its_own_loss():
+    class TwoHeads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = network()
+
+        def forward(self, images):
+            logits = self.body(images)
+            return (logits, logits * 2) if self.training else logits
+
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs[0], targets) + 0.3 * F.cross_entropy(outputs[1], targets)
+
+    history = fit(TwoHeads(), image_set(), image_set(seed=1), epochs=2, loss=loss, progress=False)
+    assert len(history.test_errors) == 2 and history.stopped == ""
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_sentence(capsys):
+    model = network()
+    history = fit(model, image_set(), image_set(), epochs=5, batch_size=8, learning_rate=1e12, progress=False)
+    assert "not a finite number" in history.stopped and "learning_rate" in history.stopped
+    assert history.stopped in capsys.readouterr().out
+    assert 0 < len(history.losses) < 60 and all(map(math.isfinite, history.losses))
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": math.inf}, "epochs"),
+        ({"epochs": 1, "batch_size": 0}, "batch_size"),
+        ({"epochs": 1, "batch_size": 2.5}, "batch_size"),
+        ({"epochs": 1, "learning_rate": -1.0}, "learning_rate"),
+        ({"epochs": 1, "warm_up": 2}, "warm_up"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_before_anything_runs(setting, sentence):
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=f"^{sentence} is"):
+        fit(model, image_set(), **setting)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_evaluation_is_torchs_cross_entropy_and_argmax():
+    model, images = network(), image_set(70)
+    model.train()
+    answer = evaluate(model, images, ks=(1, 5), batch_size=32)
+    assert model.training
+    model.eval()
+    with torch.no_grad():
+        logits = model(images.images)
+    torch.testing.assert_close(answer.logits, logits)
+    assert answer.loss == pytest.approx(F.cross_entropy(logits, images.labels).item(), rel=1e-5)
+    assert answer.top1_error == pytest.approx((logits.argmax(1) != images.labels).float().mean().item())
+    assert torch.equal(answer.predictions, logits.argmax(1)) and answer.top5_error <= answer.top1_error
+    answer.logits.requires_grad_().sum().backward()  # an inference tensor would refuse
+
+
+def test_evaluation_says_what_it_cannot_do():
+    with pytest.raises(ValueError, match="no image"):
+        evaluate(network(), image_set(4).subset(0))
+    with pytest.raises(ValueError, match="ks=\\(5,\\)"):
+        _ = evaluate(network(), image_set(4), ks=(1,)).top5_error
+
+
+def test_seeds_repeat_torch_numpy_and_python():
+    import random
+
+    import numpy as np
+
+    draws = []
+    for _ in range(2):
+        seed_everything(7)
+        draws.append((torch.rand(1).item(), np.random.rand(), random.random()))  # noqa: NPY002
+    assert draws[0] == draws[1]
+
+
+SETUP = """
+import torch
+from torch import nn
+from course_utils.data import ImageSet
+from course_utils.training import fit, evaluate
+data = ImageSet(torch.randn(2000, 1, 28, 28), torch.randint(0, 10, (2000,)), tuple("0123456789"))
+model = nn.Sequential(nn.Conv2d(1, 16, 5), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 576, 10))
+batches = 0
+def augment(images, generator):
+    global batches
+    batches += 1
+    if batches == 20:
+        print("in the middle of a fit", flush=True)
+    return images
+"""
+
+
+def test_an_interrupted_cell_keeps_history_and_model():
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        client.execute_interactive(SETUP, timeout=60)
+        client.execute("history = fit(model, data, data, epochs=1000, augment=augment, progress=False)")
+        while True:
+            message = client.get_iopub_msg(timeout=60)
+            if message["msg_type"] == "stream":
+                break
+        manager.interrupt_kernel()  # a real SIGINT to the kernel's process
+        reply = client.get_shell_msg(timeout=60)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        check = (
+            "assert history.stopped.startswith('Interrupted'), history.stopped\n"
+            "assert 0 < len(history.losses) == len(history.learning_rates)\n"
+            "assert evaluate(model, data).loss > 0 and not model.training\n"
+            "again = fit(model, data, epochs=0.1, progress=False)\n"
+            "assert len(again.losses) == 2, (history, again)"
+        )
+        after = client.execute_interactive(check, timeout=60)
+        assert after["content"]["status"] == "ok", after["content"]["traceback"][-1]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
