@@ -281,7 +281,9 @@ def test_pca_lighting_has_the_papers_distribution():
 
 
 @pytest.mark.parametrize(
-    "augment", [partial(data.random_crop, padding=2), data.random_flip, data.pca_lighting], ids=str
+    "augment",
+    [partial(data.random_crop, padding=2), data.random_flip, data.pca_lighting],
+    ids=["random_crop", "random_flip", "pca_lighting"],
 )
 def test_augmentation_leaves_its_input_alone(augment):
     images = torch.rand(8, 3, 6, 6)
