@@ -1,0 +1,215 @@
+"""What the test cells of the homework say: each checks one thing and names the mistake that it looks like."""
+
+import copy
+import hashlib
+import inspect
+import math
+import signal
+import sys
+import textwrap
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+LINE = 80  # characters; nbgrader's report cuts longer lines off
+NOTHING_RETURNED = "Nothing is returned yet: write the body and end it with return."
+
+
+class WrongAnswer(AssertionError):
+    """A sentence or two for the reader; notebooks show them alone, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [line for part in str(self).split("\n") for line in textwrap.wrap(part, LINE)]
+
+
+class _TooLong(BaseException):  # not an Exception: `except Exception` in an answer must not swallow it
+    pass
+
+
+def check(
+    function: Callable,
+    *arguments: object,
+    expected: object,
+    mistakes: Mapping[str, object] | None = None,
+    tolerance: float = 1e-5,
+    seconds: float = 5.0,
+    **keywords: object,
+) -> None:
+    """Pass where `function(*arguments, **keywords)` gives `expected`; else raise WrongAnswer in words.
+
+    `expected` is a number, text, a tensor, a sequence of these, or the type of the error that must be raised.
+    Whole numbers must be whole, floats agree up to `tolerance`. `mistakes` maps a sentence to the value
+    which that mistake gives. The function works on copies and has `seconds`, where the system has an alarm.
+    """
+    call = _describe_call(function, arguments, keywords)
+    must_raise = isinstance(expected, type) and issubclass(expected, Exception)
+    try:
+        with _alarm(seconds), warnings.catch_warnings(), redirect_stderr(sys.stdout):
+            warnings.simplefilter("ignore")  # nbgrader takes anything on stderr for a failed test
+            got = _plain(function(*copy.deepcopy(arguments), **copy.deepcopy(keywords)))
+    except _TooLong:
+        raise WrongAnswer(
+            f"{call} did not end within {seconds:g} seconds.\nThis looks like: a loop that never ends."
+        ) from None
+    except NotImplementedError:
+        raise WrongAnswer(f"{call} is not written yet.") from None
+    except Exception as error:
+        if must_raise and isinstance(error, expected):
+            return
+        raise WrongAnswer(f"{call} stopped with {_describe_error(error)}") from error
+    if must_raise:
+        raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{_hint(got)}")
+    if not _same(got, expected, tolerance):
+        reason = _matching(got, mistakes) or _general_reason(got, expected)
+        raise WrongAnswer(f"{call} gave {_show(got)}.\nExpected: {_show_beside(expected, got)}.{reason}")
+
+
+def check_entry(
+    name: str, value: object, answer: str, question: str, mistakes: Mapping[str, object] | None = None
+) -> None:
+    """Pass where `value` is the number or word that was asked for; else raise WrongAnswer in words.
+
+    `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the
+    sentence "NAME = VALUE is not ..."; `mistakes` maps a sentence to the value which that mistake gives.
+    """
+    value = _plain(value)
+    if value is None or value is Ellipsis:
+        raise WrongAnswer(f"{name} is still empty. Wanted: {question}.")
+    if digest(name, value) != answer:
+        raise WrongAnswer(f"{name} = {_show(value)} is not {question}.{_matching(value, mistakes)}")
+
+
+def require(condition: object, sentence: str) -> None:
+    """Raise WrongAnswer with `sentence` where `condition` does not hold."""
+    if not condition:
+        raise WrongAnswer(sentence)
+
+
+def digest(name: str, value: object) -> str:
+    """Eight characters that stand for an answer: equal for 3 and 3.0, and for "A" and " a "."""
+    value = _plain(value)
+    text = f"{float(value):.4f}" if isinstance(value, Real) else str(value).strip().lower()
+    return hashlib.sha256(f"{name}={text}".encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield  # Windows has no alarm: there the stop button ends a loop
+        return
+
+    def ring(*_: object) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Tensor):
+        return value.detach().item() if value.ndim == 0 else value.detach()
+    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        return value.item()  # a NumPy number
+    return value
+
+
+def _same(got: object, wanted: object, tolerance: float) -> bool:
+    if isinstance(wanted, Tensor):
+        return (
+            isinstance(got, Tensor)
+            and got.shape == wanted.shape
+            and torch.allclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
+        )
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        return (
+            isinstance(got, Sequence)
+            and len(got) == len(wanted)
+            and all(_same(_plain(g), w, tolerance) for g, w in zip(got, wanted, strict=True))
+        )
+    if isinstance(wanted, Integral):
+        return isinstance(got, Integral) and got == wanted
+    if isinstance(wanted, Real):
+        return isinstance(got, Real) and math.isclose(got, wanted, rel_tol=tolerance, abs_tol=tolerance)
+    return type(got) is type(wanted) and got == wanted
+
+
+def _matching(got: object, mistakes: Mapping[str, object] | None) -> str:
+    for sentence, value in (mistakes or {}).items():
+        value = _plain(value)
+        both_numbers = isinstance(got, Real) and isinstance(value, Real)
+        if _same(got, float(value) if both_numbers else value, 1e-5):
+            return f"\nThis looks like: {sentence}."
+    return ""
+
+
+def _general_reason(got: object, wanted: object) -> str:
+    if got is None:
+        return _hint(got)
+    if isinstance(wanted, Integral) and isinstance(got, Real) and not isinstance(got, Integral):
+        return "\nThis looks like: a division with / where a whole number is wanted (// rounds down)."
+    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
+        return "\nThis looks like: something else than a tensor is returned."
+    if isinstance(wanted, Tensor) and got.shape != wanted.shape:
+        return f"\nThe shape is {list(got.shape)}, wanted is {list(wanted.shape)}."
+    if isinstance(wanted, Real) and not isinstance(got, Real):
+        return "\nThis looks like: something else than one number is returned."
+    return ""
+
+
+def _hint(got: object) -> str:
+    return f"\n{NOTHING_RETURNED}" if got is None else ""
+
+
+def _describe_call(function: Callable, arguments: Sequence, keywords: Mapping) -> str:
+    try:
+        named = inspect.signature(function).bind(*arguments, **keywords).arguments
+    except (TypeError, ValueError):  # other parameters than asked for: the call itself will say so
+        named = {**{str(index): value for index, value in enumerate(arguments)}, **keywords}
+    inside = ", ".join(f"{name}={_show(value)}" for name, value in named.items())
+    return f"{getattr(function, '__name__', 'your function')}({inside})"
+
+
+def _describe_error(error: Exception) -> str:
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    where = f" (in the line: {lines[0].line})" if lines and lines[0].line else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _show(value: object) -> str:
+    if isinstance(value, Tensor):
+        if value.numel() <= 16:
+            return str(_rounded(value.tolist()))
+        return f"a tensor of shape {list(value.shape)}"
+    if isinstance(value, list | tuple):
+        inside = ", ".join(_show(_plain(each)) for each in value[:8]) + (", ..." if len(value) > 8 else "")
+        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return f"{value:.6g}" if value % 1 else f"{value:.1f}"
+    return repr(value) if not callable(value) else getattr(value, "__name__", type(value).__name__)
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _show_beside(wanted: object, got: object) -> str:
+    if not isinstance(wanted, Tensor) or wanted.numel() <= 16 or not isinstance(got, Tensor):
+        return _show(wanted)
+    if got.shape != wanted.shape:
+        return _show(wanted)
+    first = (got.double() - wanted.double()).abs().gt(1e-5).nonzero()[0].tolist()
+    place = tuple(first)
+    return f"{_show(wanted)} with {wanted[place]:.5g} in place of {got[place]:.5g} at {first}"

@@ -1,0 +1,102 @@
+"""Every task: the master earns all points, the untouched release none, and wrong answers hear what is wrong."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+from answers import WEEKS, WRONG, cells, marks, run, tasks
+from homework import COURSE
+
+TASKS = [
+    pytest.param(week, task, id=f"{week}-{name}", marks=pytest.mark.slow if task.needs_experiment else ())
+    for week in WEEKS
+    for name, task in tasks(week).items()
+]
+WRONG_ANSWERS = [
+    pytest.param(
+        week,
+        tasks(week)[path.parent.name],
+        path,
+        id=f"{path.parent.parent.name}-{path.parent.name}-{path.stem}",
+        marks=pytest.mark.slow if tasks(week)[path.parent.name].needs_experiment else (),
+    )
+    for week in WEEKS
+    for path in sorted(WRONG.glob(f"{week.split('_')[0]}/*/*.py"))
+]
+
+
+@pytest.mark.parametrize("week, task", TASKS)
+def test_master_earns_every_point(week, task):
+    assert task.tests, "a task without a test"
+    assert [message for message in run(week, task, task.answer).values() if message] == []
+
+
+@pytest.mark.parametrize("week, task", TASKS)
+def test_untouched_release_earns_nothing_and_is_told_so(week, task):
+    assert all(run(week, task, task.stub).values())
+
+
+@pytest.mark.parametrize("week, task, path", WRONG_ANSWERS)
+def test_wrong_answer_loses_points_and_hears_why(week, task, path):
+    """The file's first line is `# hears: part of the message`."""
+    first_line, answer = path.read_text().split("\n", 1)
+    assert first_line.startswith("# hears: ")
+    messages = [message for message in run(week, task, answer).values() if message]
+    assert messages, "no test noticed"
+    assert any(first_line.removeprefix("# hears: ") in message for message in messages), messages
+
+
+@pytest.mark.parametrize("week, task", TASKS)
+def test_every_task_has_wrong_answers(week, task):
+    assert len(list((WRONG / week.split("_")[0] / task.name).glob("*.py"))) >= 3
+
+
+def test_every_wrong_answer_belongs_to_a_task():
+    known = {(week.split("_")[0], name) for week in WEEKS for name in tasks(week)}
+    assert {(path.parent.parent.name, path.parent.name) for path in WRONG.glob("*/*/*.py")} <= known
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_week_is_a_mix_of_tasks_of_bearable_number(week):
+    manual = [
+        cell for cell in cells(week, "source") if marks(cell).get("grade") and marks(cell).get("solution")
+    ]
+    headings = [cell for cell in cells(week, "source") if cell.source.startswith("## Task ")]
+    assert 5 <= len(headings) <= 8
+    assert len(manual) == 1
+    assert "**Rubric.**" in manual[0].source
+    stated = sum(int(cell.source.splitlines()[0].split("(")[1].split()[0]) for cell in headings)
+    assert stated == sum(marks(cell).get("points", 0) for cell in cells(week, "source"))
+    assert f"{stated} points" in cells(week, "source")[0].source
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_every_autograded_task_has_a_hint_and_the_week_names_its_lecture(week):
+    headings = [cell.source for cell in cells(week, "source") if cell.source.startswith("## Task ")]
+    assert all("<details><summary>Hint</summary>" in source for source in headings[:-1])
+    assert sum("Lecture " in source for source in headings) >= len(headings) // 2
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_sections_of_the_lecture_exist_under_these_names(week):
+    named = re.findall(r'Lecture (\d), "([^"]+)"', "\n".join(cell.source for cell in cells(week, "source")))
+    for number, section in named:
+        (lecture,) = COURSE.parent.glob(f"0{number}_*.ipynb")
+        prose = [
+            cell.source for cell in nbformat.read(lecture, as_version=4).cells if cell.cell_type == "markdown"
+        ]
+        assert any(line == f"## {section}" for source in prose for line in source.splitlines()), section
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_release_shows_no_answer_and_no_hidden_test(week):
+    shown = "\n".join(cell.source for cell in cells(week, "release"))
+    assert "HIDDEN" not in shown
+    assert "SOLUTION" not in shown
+    assert "Rubric" not in shown
+    for cell in cells(week, "source"):
+        if "### BEGIN HIDDEN TESTS" in cell.source:
+            hidden = cell.source.split("### BEGIN HIDDEN TESTS")[1].split("### END HIDDEN TESTS")[0].strip()
+            assert hidden not in shown
+            ast.parse(hidden)

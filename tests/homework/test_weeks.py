@@ -1,0 +1,76 @@
+"""Real weeks through real nbgrader: full points, none, twenty at a time."""
+
+import shutil
+import time
+
+import nbformat
+import pytest
+from answers import WEEKS, WRONG, cells, marks, tasks
+from execute import run
+from grade import grade_all
+from homework import COURSE
+from tiny import at, hand_in_week
+
+pytestmark = pytest.mark.slow
+SECONDS_PER_NOTEBOOK = 60
+SECONDS_FOR_TWENTY = 300
+
+
+def course_of(week, folder):
+    shutil.copytree(COURSE / "source" / week, folder / "source" / week)
+    shutil.copyfile(COURSE / "nbgrader_config.py", folder / "nbgrader_config.py")
+    return folder
+
+
+def filled_in(week, **answers):
+    """The release as a member hands it in: the master's answers, some replaced."""
+    notebook = nbformat.read(COURSE / "release" / week / f"{week}.ipynb", as_version=4)
+    for cell in cells(week, "source"):
+        if marks(cell).get("solution"):
+            at(notebook, cell.id).source = answers.get(cell.id, cell.source)
+    return notebook
+
+
+def points_of(week, manual):
+    graded = [marks(cell) for cell in cells(week, "source") if marks(cell).get("grade")]
+    return sum(each["points"] for each in graded if each["solution"] is manual)
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_full_and_untouched(week, tmp_path):
+    course = course_of(week, tmp_path)
+    hand_in_week(course, "full", week, filled_in(week))
+    untouched = nbformat.read(COURSE / "release" / week / f"{week}.ipynb", as_version=4)
+    hand_in_week(course, "untouched", week, untouched)
+    full, nothing = grade_all(course)
+    assert (full.points, full.of) == (points_of(week, False), points_of(week, False) + points_of(week, True))
+    assert (full.to_read, full.notes) == (1, [])
+    assert (nothing.points, nothing.to_read, nothing.notes) == (0, 0, [])
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_notebook_is_quick(week):
+    path = COURSE / "source" / week / f"{week}.ipynb"
+    assert run(path, nbformat.read(path, as_version=4)).seconds < SECONDS_PER_NOTEBOOK
+
+
+def test_twenty_submissions_in_five_minutes(tmp_path):
+    """Sixteen with one wrong answer each, and four that never end or end the kernel."""
+    week = WEEKS[0]
+    course = course_of(week, tmp_path)
+    wrong = sorted(WRONG.glob(f"{week.split('_')[0]}/*/*.py"))[::3][:16]
+    for number, path in enumerate(wrong):
+        notebook = filled_in(week, **{path.parent.name: path.read_text()})
+        hand_in_week(course, f"member {number}", week, notebook)
+    name, task = next(iter(tasks(week).items()))
+    for number, line in enumerate(["while True: pass", "import os; os._exit(1)"] * 2):
+        hand_in_week(course, f"trouble {number}", week, filled_in(week, **{name: f"{task.answer}\n{line}"}))
+    started = time.perf_counter()
+    outcomes = grade_all(course)
+    seconds = time.perf_counter() - started
+    print(f"{len(outcomes)} submissions of {week} in {seconds:.0f} s")
+    assert len(outcomes) == 20
+    full = points_of(week, False)
+    assert all(0 < one.points < full for one in outcomes if one.name.startswith("member"))
+    assert all(one.points > 0 and one.notes for one in outcomes if one.name.startswith("trouble"))
+    assert seconds < SECONDS_FOR_TWENTY

@@ -1,0 +1,7 @@
+# hears: the kernel flipped
+def conv_matrix(kernel, size):
+    k = len(kernel)
+    matrix = torch.zeros(size - k + 1, size)
+    for row in range(size - k + 1):
+        matrix[row, row : row + k] = kernel.flip(0)
+    return matrix

@@ -1,0 +1,3 @@
+# hears: the order of the images reversed
+def mirror(images):
+    return images.flip(0)

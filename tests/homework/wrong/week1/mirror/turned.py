@@ -1,0 +1,3 @@
+# hears: turned by half a circle
+def mirror(images):
+    return images.flip(-1, -2)

@@ -1,0 +1,3 @@
+# hears: top and bottom swapped
+def mirror(images):
+    return images.flip(-2)

@@ -1,0 +1,2 @@
+# hears: the highest error read instead of the highest rise
+hurt_most = "Shirt"

@@ -1,0 +1,2 @@
+# hears: is no class of Fashion-MNIST
+hurt_most = "boots"

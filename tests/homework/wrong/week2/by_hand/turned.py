@@ -1,0 +1,3 @@
+# hears: the kernel turned
+correlated = -1
+convolved = 6

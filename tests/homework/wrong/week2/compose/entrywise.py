@@ -1,0 +1,3 @@
+# hears: multiplied entry by entry
+def compose(first, second):
+    return first * second

@@ -1,0 +1,3 @@
+# hears: multiplied as matrices
+def compose(first, second):
+    return first @ second

@@ -1,0 +1,5 @@
+# hears: the result turned by half a circle
+def compose(first, second):
+    p, q = second.shape
+    full = F.conv2d(first[None, None], second.flip(0, 1)[None, None], padding=(p - 1, q - 1))[0, 0]
+    return full.flip(0, 1)

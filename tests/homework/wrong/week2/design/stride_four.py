@@ -1,0 +1,2 @@
+# hears: other strides than 1 and 2
+design = [1, 4, 1, 1]

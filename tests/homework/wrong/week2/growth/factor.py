@@ -1,0 +1,2 @@
+# hears: the factor itself
+growth = 2

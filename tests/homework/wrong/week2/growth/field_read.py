@@ -1,0 +1,2 @@
+# hears: the receptive field read
+growth = "A"

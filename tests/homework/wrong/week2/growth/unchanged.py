@@ -1,0 +1,2 @@
+# hears: not having divided
+growth = "C"

@@ -1,0 +1,104 @@
+"""Make what students get: `release/` from the masters in `source/`, both under notebooks/homework.
+
+python tools/homework.py             # every week
+python tools/homework.py week2       # those whose names start so
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+from nbgrader.apps import NbGraderAPI
+from traitlets.config import Config, PyFileConfigLoader
+
+ROOT = Path(__file__).resolve().parents[1]
+COURSE = ROOT / "notebooks" / "homework"
+
+
+class HomeworkError(Exception):
+    """One sentence that says what could not be done, and why."""
+
+
+def weeks(course: Path = COURSE) -> list[str]:
+    """Names of the weeks that have a master, `source/NAME/NAME.ipynb`, in order."""
+    return sorted(
+        path.parent.name for path in course.glob("source/*/*.ipynb") if path.stem == path.parent.name
+    )
+
+
+def settings(course: Path = COURSE) -> Config:
+    """The course's nbgrader settings, for the folder `course`."""
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(course)).load_config()
+    config.CourseDirectory.root = str(course)
+    config.CourseDirectory.db_url = f"sqlite:///{course / 'gradebook.db'}?timeout=60"  # two graders may wait
+    return config
+
+
+def run(api: NbGraderAPI, step: str, *arguments: str) -> None:
+    """Call a step of nbgrader; raises HomeworkError with the line of its report that says why it failed."""
+    with _programs_beside_python():
+        result = getattr(api, step)(*arguments)
+    if not result["success"]:
+        report = result.get("error", "").strip().splitlines() or ["no reason given"]
+        raise HomeworkError(f"nbgrader's {step} failed for {' '.join(arguments)}: {_reason(result, report)}")
+
+
+@contextmanager
+def _programs_beside_python() -> Iterator[None]:
+    """nbgrader starts the program `alembic`, which is not on the PATH of an environment that is not activated."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+def _reason(result: dict, report: list[str]) -> str:
+    errors = [line for line in result.get("log", "").splitlines() if "Error: " in line]
+    return (errors or report)[-1].strip()
+
+
+def generate(week: str, course: Path = COURSE, release: str = "release") -> Path:
+    """Write a week's student version into `course/release/week`, note its tests in the gradebook; its path.
+
+    Raises HomeworkError where nbgrader refuses: a master that it finds wrong, or cells added or removed
+    after the first submissions were graded.
+    """
+    config = settings(course)
+    config.CourseDirectory.release_directory = release
+    run(NbGraderAPI(config=config), "generate_assignment", week)
+    return course / release / week / f"{week}.ipynb"
+
+
+def points(notebook: Path) -> int:
+    """Points that can be had in a notebook."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in cells)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("prefixes", nargs="*", help="of the weeks' names; without any: all")
+    prefixes = tuple(parser.parse_args().prefixes)
+    try:
+        for week in weeks():
+            if not prefixes or week.startswith(prefixes):
+                path = generate(week)
+                print(f"{path.relative_to(ROOT)}  {points(path)} points")
+    except HomeworkError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
