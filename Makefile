@@ -62,7 +62,7 @@ lint: setup-test
 	@$(PY) -m ruff format --check .
 
 check: lint
-	@$(STATE_ENV) $(PY) -m pytest -m "not slow and not browser"
+	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not browser"
 
 test: lint
 	@$(STATE_ENV) $(PY) -m pytest

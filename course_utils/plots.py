@@ -264,6 +264,36 @@ def plot_layer_budget(
     return ax
 
 
+def plot_seeds(
+    results: Mapping[str, Sequence[float]], *, percent: bool = True, ax: Axes | None = None
+) -> Axes:
+    """Runs that differ in their seed, by the name of what was run: a dot for each, a line at their mean.
+
+    The mean and the standard deviation of the sample stand beside the name. `percent` shows fractions as per
+    cent. Raises ValueError where there is nothing to draw, and for names with fewer than two runs.
+    """
+    if not results or any(len(values) < 2 for values in results.values()):
+        counts = {name: len(values) for name, values in results.items()}
+        raise ValueError(f"a spread needs two runs or more for each name; got {counts}")
+    ax = ax or plt.subplots(figsize=(7.5, 0.9 + 0.42 * len(results)))[1]
+    labels = []
+    for place, (name, values) in enumerate(results.items()):
+        values = np.asarray(values, dtype=float)
+        colour = list(COLOURS.values())[place % len(COLOURS)]
+        ax.scatter(values, np.full(len(values), place), s=45, alpha=0.6, color=colour, linewidths=0)
+        ax.vlines(values.mean(), place - 0.3, place + 0.3, color=colour)
+        scale, digits = (100, 1) if percent else (1, 3)
+        mean, spread = scale * values.mean(), scale * values.std(ddof=1)
+        labels.append(f"{name}\n{mean:.{digits}f} ± {spread:.{digits}f}{' %' if percent else ''}")
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    ax.set_xlabel("test error")
+    if percent:
+        ax.xaxis.set_major_formatter(PERCENT)
+    ax.grid(axis="x")
+    return ax
+
+
 def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) -> Axes:
     """Models by multiply-adds (across, logarithmic), error (up) and parameters (area of the disc).
 

@@ -1,6 +1,7 @@
 """Pictures say what they were given: the drawn numbers are compared with the input."""
 
 import math
+import statistics
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -137,6 +138,25 @@ def test_models_stand_at_their_cost_and_error():
     assert [tuple(c.get_offsets()[0]) for c in ax.collections] == [(7e8, 0.43), (1.8e9, 0.3)]
     sizes = [c.get_sizes()[0] for c in ax.collections]
     assert sizes[0] > sizes[1] and ax.get_xscale() == "log" and math.isclose(sizes[0], 920)
+
+
+@pytest.mark.parametrize(
+    ("percent", "label"), [(True, "a\n{:.1f} ± {:.1f} %"), (False, "a\n{:.3f} ± {:.3f}")]
+)
+def test_every_seed_is_a_dot_and_the_spread_is_the_samples(percent, label):
+    results = {"a": [0.10, 0.13, 0.11], "b": [0.2, 0.4]}
+    ax = plots.plot_seeds(results, percent=percent)
+    dots = [c.get_offsets()[:, 0].tolist() for c in ax.collections if len(c.get_offsets()) > 1]
+    assert dots == list(results.values())
+    scale = 100 if percent else 1
+    expected = label.format(scale * statistics.mean(results["a"]), scale * statistics.stdev(results["a"]))
+    assert ax.get_yticklabels()[0].get_text() == expected
+
+
+@pytest.mark.parametrize("results", [{}, {"a": [0.1, 0.2], "b": [0.1]}])
+def test_a_spread_needs_two_runs(results):
+    with pytest.raises(ValueError, match="two runs or more"):
+        plots.plot_seeds(results)
 
 
 def test_a_table_sets_numbers_right_and_keeps_their_digits():

@@ -1,0 +1,316 @@
+"""The one kind of explorer: controls, a pure function that draws, and a view that shows what it drew.
+
+An explorer in fifteen lines:
+
+    from course_utils.explorers import svg
+    from course_utils.explorers.base import Explorer, Picture, slider
+
+    def draw_square(values: dict) -> Picture:
+        side = values["side"]
+        if side == 13:
+            raise ValueError("A square of side 13 brings bad luck.")
+        body = [svg.rect(10, 10, 20 * side, 20 * side, svg.BLUE), svg.text(450, 40, f"area {side**2}", 16)]
+        return Picture(svg.document(880, 420, f"A square of side {side}.", *body), {"area": side**2})
+
+    def square_explorer(side: int = 5) -> Explorer:
+        controls = {"side": slider("side", side, 1, 20)}
+        return Explorer("A square and its area.", controls, draw_square)
+
+`square_explorer().set(side=13)` shows the sentence, and the way out that the base found by trying the
+function itself: "Move side to 12." A function that draws must depend on the values alone and raise nothing
+but ValueError; it runs several times per second, so what is slow is cached outside it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import ipywidgets
+
+from course_utils.explorers import svg as svg_text
+
+_NUMBERS = count()
+_MARKED, _UNMARKED = f"3px solid {svg_text.VERMILION}", "3px solid transparent"
+_CUSTOM = "your own"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a drawing function returns: SVG text, and the numbers behind it.
+
+    `limits` moves a control's range where it depends on others: the highest value of a slider, or the
+    options of a dropdown. The function itself must cope with a value that lies outside.
+    """
+
+    svg: str
+    state: dict[str, Any]
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+class Explorer(ipywidgets.VBox):
+    """Controls above a picture that follows them.
+
+    `controls[name].value = v` redraws at once; `set(name=v, ...)` changes several with one redraw. `state`
+    holds the numbers of the last picture, `svg` its text. Where the setting is impossible, `problem` is the
+    sentence shown in place of the picture, `ways_out` maps control names to the nearest values at which it
+    can be drawn, and `marked` names the controls to move, which wear a red edge. `problem` is None otherwise.
+
+    `presets` maps names to settings and adds a dropdown, `controls["preset"]`. `extras` are widgets shown
+    after the controls that the drawing function does not read, such as `player(slider)`.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        controls: Mapping[str, ipywidgets.ValueWidget],
+        draw: Callable[[dict[str, Any]], Picture],
+        presets: Mapping[str, Mapping[str, Any]] | None = None,
+        extras: Sequence[ipywidgets.Widget] = (),
+    ) -> None:
+        self.title, self.draw, self.presets = title, draw, dict(presets or {})
+        self.controls: dict[str, ipywidgets.ValueWidget] = dict(controls)
+        self.state: dict[str, Any] = {}
+        self.svg, self.problem, self.ways_out, self.marked = "", None, {}, ()
+        self._number, self._quiet, self._moved, self._limited = next(_NUMBERS), False, None, set()
+        self._names = tuple(self.controls)
+        if self.presets:
+            preset = choice("preset", (_CUSTOM, *self.presets), _CUSTOM)
+            self.controls = {"preset": preset, **self.controls}
+        self.view = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%", overflow="auto"))
+        shown = [*self.controls.values(), *extras]
+        super().__init__([_control_panel(shown), self.view], layout=ipywidgets.Layout(width="100%"))
+        for name, control in self.controls.items():
+            control.observe(lambda change, name=name: self._on_move(name), "value")
+        self._redraw()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The controls' values, as the drawing function receives them."""
+        return {name: self.controls[name].value for name in self._names}
+
+    def set(self, **values: Any) -> Explorer:
+        """Set several controls and redraw once.
+
+        Raises ValueError, and changes nothing, for a name that is no control and for a value that a control
+        does not offer. A control whose range depends on others (a position) takes the nearest that fits.
+        """
+        values = {**self.presets.get(values.get("preset"), {}), **values}
+        for name, value in values.items():
+            if name not in self.controls:
+                raise ValueError(f"There is no control {name!r}; there are {', '.join(self.controls)}.")
+            _check_offered(name, self.controls[name], value, self._limited)
+        values.pop("preset", None)
+        with self._without_redraw():
+            for name, value in values.items():
+                if name in self._limited:
+                    _make_room(self.controls[name], value)
+                self.controls[name].value = value
+        self._moved = next(iter(values), None)
+        self._redraw()
+        return self
+
+    def png(self, width: int = 1320) -> bytes:
+        """The picture as PNG in the light theme, `width` pixels wide."""
+        return svg_text.to_png(self.svg, width)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs) or {}
+        bundle["text/plain"] = self.title
+        bundle["image/png"] = base64.b64encode(self.png()).decode()
+        return bundle
+
+    def __repr__(self) -> str:
+        return self.title
+
+    def _on_move(self, name: str) -> None:
+        if self._quiet:
+            return
+        if name == "preset":
+            self.set(**self.presets.get(self.controls["preset"].value, {}))
+        else:
+            self._moved = name
+            self._redraw()
+
+    @contextmanager
+    def _without_redraw(self) -> Iterator[None]:
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+    def _redraw(self) -> None:
+        values = self.values
+        picture = self._picture(values)
+        with self._without_redraw():
+            self._apply_limits(picture.limits)
+            if self.values != values:  # a limit has moved a control
+                picture = self._picture(self.values)
+            if self.presets:
+                self.controls["preset"].value = self._preset()
+            for name in self._names:
+                self.controls[name].layout.border_left = _MARKED if name in self.marked else _UNMARKED
+        self.state, self.svg = picture.state, picture.svg.replace(svg_text.UNIQUE, str(self._number))
+        self.view.value = self.svg
+
+    def _picture(self, values: dict[str, Any]) -> Picture:
+        self.problem, self.ways_out, self.marked = None, {}, ()
+        try:
+            return self.draw(values)
+        except Exception as error:  # a reader who moves a slider must never meet a traceback
+            return self._explain(values, error)
+
+    def _apply_limits(self, limits: Mapping[str, Any]) -> None:
+        for name, limit in limits.items():
+            self._limited.add(name)
+            _limit(self.controls[name], limit)
+
+    def _preset(self) -> str:
+        values = self.values
+        for name, preset in self.presets.items():
+            if all(values[key] == value for key, value in preset.items() if key not in self._limited):
+                return name
+        return _CUSTOM
+
+    def _explain(self, values: dict[str, Any], error: Exception) -> Picture:
+        known = isinstance(error, ValueError)
+        self.problem = str(error) if known else f"This can't be drawn ({type(error).__name__}: {error})."
+        self.ways_out = self._find_ways_out(values)
+        moves = [f"{self.controls[n].description or n} to {v}" for n, v in self.ways_out.items()]
+        if moves:
+            self.marked, advice = tuple(self.ways_out), f"Move {', or '.join(moves)}."
+        else:
+            named = [name for name in self._names if name in self.problem] or [self._moved or self._names[-1]]
+            self.marked, advice = tuple(named), f"No single move helps; begin with {' or '.join(named)}."
+        return Picture(svg_text.problem_document(self.problem, advice), {"problem": self.problem})
+
+    def _find_ways_out(self, values: dict[str, Any], most: int = 3) -> dict[str, Any]:
+        """Single moves after which the picture can be drawn: the control moved last comes first."""
+        found: dict[str, Any] = {}
+        for name in sorted(self._names, key=lambda n: n != self._moved):
+            if name in self._limited:
+                continue
+            for value in _nearby(self.controls[name]):
+                try:
+                    self.draw({**values, name: value})
+                except Exception:
+                    continue
+                found[name] = value
+                break
+            if len(found) == most:
+                break
+        return found
+
+
+# --- controls -----------------------------------------------------------------------------------------
+
+
+def slider(
+    description: str, value: float, low: float, high: float, step: float = 1, **options: Any
+) -> ipywidgets.IntSlider | ipywidgets.FloatSlider:
+    """A slider of whole numbers, or of floats where one of the numbers is a float."""
+    whole = all(isinstance(v, int) for v in (value, low, high, step))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    return kind(value=value, min=low, max=high, step=step, description=description, **options)
+
+
+def choice(description: str, options: Sequence[Any], value: Any) -> ipywidgets.Dropdown:
+    """A dropdown; `options` are values, or (words, value) pairs."""
+    return ipywidgets.Dropdown(options=options, value=value, description=description)
+
+
+def choice_slider(description: str, options: Sequence[Any], value: Any) -> ipywidgets.SelectionSlider:
+    """A slider over a few values that are not evenly spaced numbers."""
+    return ipywidgets.SelectionSlider(options=options, value=value, description=description)
+
+
+def switch(description: str, value: bool) -> ipywidgets.Checkbox:
+    """A box to tick."""
+    return ipywidgets.Checkbox(value=value, description=description, indent=False)
+
+
+def player(slider: ipywidgets.IntSlider, interval: int = 400) -> ipywidgets.Play:
+    """Play, pause and stop buttons that move the slider one step every `interval` milliseconds."""
+    play = ipywidgets.Play(
+        value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=interval
+    )
+    play.links = [  # in the browser, so that a step costs the kernel nothing but the redraw
+        ipywidgets.jslink((play, "value"), (slider, "value")),
+        ipywidgets.jslink((slider, "max"), (play, "max")),
+    ]
+    return play
+
+
+def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
+    """The controls in as many columns as the cell is wide, with descriptions that are never cut off."""
+    described = [w.description for w in widgets if getattr(w, "description", "")]
+    label = max((svg_text.text_width(d, 13) for d in described), default=0) + 8
+    for widget in widgets:
+        widget.layout.width = "auto" if not isinstance(widget, ipywidgets.Play) else "max-content"
+        widget.layout.border_left = _UNMARKED
+        if not isinstance(widget, ipywidgets.Checkbox) and hasattr(widget.style, "description_width"):
+            widget.style.description_width = f"{label:.0f}px"
+    columns = f"repeat(auto-fill, minmax({label + 200:.0f}px, 1fr))"
+    layout = ipywidgets.Layout(grid_template_columns=columns, grid_gap="2px 12px", width="100%")
+    return ipywidgets.GridBox(list(widgets), layout=layout)
+
+
+def _offers(control: ipywidgets.ValueWidget) -> list[Any]:
+    return [option[1] if isinstance(option, tuple) else option for option in control.options]
+
+
+def _check_offered(name: str, control: ipywidgets.ValueWidget, value: Any, limited: set[str]) -> None:
+    """Raises ValueError where the control can't take the value; a range that depends on others is open."""
+    if hasattr(control, "options"):
+        fits, allowed = name in limited or value in _offers(control), ", ".join(map(str, _offers(control)))
+    elif hasattr(control, "max"):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        whole = not isinstance(control, ipywidgets.IntSlider) or isinstance(value, int)
+        fits = number and whole and control.min <= value and (name in limited or value <= control.max)
+        allowed = f"a number from {control.min} to {control.max}"
+    else:
+        fits, allowed = isinstance(value, type(control.value)), f"a {type(control.value).__name__}"
+    if not fits:
+        raise ValueError(f"{name} can't be {value!r}; it can be {allowed}.")
+
+
+def _make_room(control: ipywidgets.ValueWidget, value: Any) -> None:
+    """Let a limited control take a value that fits only once the other controls have been set."""
+    if hasattr(control, "max"):
+        control.max = max(control.max, value)
+    elif value not in _offers(control):
+        control.options = (*control.options, value)
+
+
+def _limit(control: ipywidgets.ValueWidget, limit: Any) -> None:
+    if hasattr(control, "max"):
+        control.max = max(limit, control.min)
+        return
+    if tuple(control.options) != tuple(limit):
+        kept = control.value
+        control.options = limit
+        if kept in _offers(control):
+            control.value = kept
+
+
+def _nearby(control: ipywidgets.ValueWidget) -> Iterator[Any]:
+    """Other values of a control, the nearest first; at most a few dozen."""
+    if hasattr(control, "options"):
+        values = _offers(control)
+        here = values.index(control.value)
+        yield from sorted(
+            (v for v in values if v != control.value), key=lambda v: abs(values.index(v) - here)
+        )
+    elif hasattr(control, "max"):
+        for steps in (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384):
+            for sign in (-1, 1):
+                value = control.value + sign * steps * control.step
+                if control.min <= value <= control.max:
+                    yield value
+    elif isinstance(control.value, bool):
+        yield not control.value

@@ -1,0 +1,296 @@
+"""residual_explorer: the size of activations and gradients in every layer, with and without shortcuts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import product
+from math import ceil, floor, log10
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.explorers import svg
+from course_utils.explorers.base import Explorer, Picture, choice_slider, slider, switch
+from course_utils.models.resnet import Block, ResNet, resnet_cifar
+
+DEPTHS = (8, 14, 20, 32, 44, 56)
+SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
+WIDTHS, STEM = (8, 16, 32), (5, 4, 2)  # small enough to run while a slider moves
+_IMAGES = 16
+PRESETS = {
+    "plain, no normalisation": {"depth": 56, "skip": False, "norm": False, "scale": 1.0},
+    "plain, batch norm": {"depth": 56, "skip": False, "norm": True, "scale": 1.0},
+    "residual, batch norm": {"depth": 56, "skip": True, "norm": True, "scale": 1.0},
+    "residual, no normalisation": {"depth": 56, "skip": True, "norm": False, "scale": 1.0},
+}
+
+
+def residual_explorer(**initial: Any) -> Explorer:
+    """How large activations and gradients are in each layer of an untrained network, and of its twin.
+
+    The networks are `resnet_cifar(depth, in_channels=1, widths=(8, 16, 32), stem=(5, 4, 2))` with `skip` and
+    `norm`, built behind `torch.manual_seed(seed)`; the first 16 test images of Fashion-MNIST go through them.
+    `initial` sets any of depth (8 to 56), skip, norm, scale (a factor on the first weights of all
+    convolutions) and seed (0 to 9), or `preset`.
+    Raises ValueError for a name or value that the controls do not offer.
+    Source: He et al. 2016, sections 4.1 and 4.2 (the argument about gradients; layer responses).
+    """
+    controls = {
+        "depth": choice_slider("depth", DEPTHS, 20),
+        "scale": choice_slider("first weights ×", [(f"{scale:g}", scale) for scale in SCALES], 1.0),
+        "seed": slider("seed", 0, 0, 9),
+        "skip": switch("shortcuts (residual)", True),
+        "norm": switch("batch normalisation", True),
+    }
+    for depth, norm, skip in product(DEPTHS, (True, False), (True, False)):
+        signals(
+            depth, skip, norm, 1.0, 0
+        )  # a fraction of a second, once; other seeds and scales when asked for
+    title = "Activations and gradients in each layer of a residual network and its plain twin."
+    explorer = Explorer(title, controls, draw_signals, presets=PRESETS)
+    return explorer.set(**initial) if initial else explorer
+
+
+# --- the numbers --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What flows through a network in one step, a number for each convolution from first to last.
+
+    `activations` is the root mean square of what the layer hands on (behind addition and ReLU), `gradients` the
+    norm of the loss's gradient with respect to the layer's weights.
+    """
+
+    activations: tuple[float, ...]
+    gradients: tuple[float, ...]
+    loss: float
+
+
+def layer_signals(model: ResNet, images: Tensor, targets: Tensor) -> Signals:
+    """Activations and gradients of one training step in every convolution but those of the shortcuts.
+
+    images: `[N, C, H, W]`, targets: `[N]`. Batch normalisation takes the statistics of these images, as in
+    training. The model is left as it was. Raises ValueError as the model's `forward` does.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    was_training = model.training
+    try:
+        return _measure(model.train(), images, targets)
+    finally:
+        model.train(was_training)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+
+
+def _measure(model: ResNet, images: Tensor, targets: Tensor) -> Signals:
+    activations: list[Tensor] = []
+    relus = [model.relu, *(block.relu for block in model.blocks if isinstance(block, Block))]
+    hooks = [relu.register_forward_hook(lambda _, __, out: activations.append(out)) for relu in relus]
+    try:
+        with torch.enable_grad():
+            loss = F.cross_entropy(model(images), targets)
+            gradients = torch.autograd.grad(loss, [layer.weight for layer in _main_path(model)])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    sizes = [norm / a.numel() ** 0.5 for norm, a in zip(_norms(activations), activations, strict=True)]
+    return Signals(tuple(sizes), tuple(_norms(gradients)), loss.item())
+
+
+def _norms(tensors: Iterable[Tensor]) -> list[float]:
+    # In double precision: without normalisation the squares of the largest leave single precision's range.
+    norms = [torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for tensor in tensors]
+    return torch.stack(norms).tolist()
+
+
+def _main_path(model: ResNet) -> list[nn.Conv2d]:
+    blocks = [block for block in model.blocks if isinstance(block, Block)]
+    children = [child for block in blocks for child in block.named_children() if child[0] != "downsample"]
+    return [model.conv1, *(child for _, child in children if isinstance(child, nn.Conv2d))]
+
+
+@cache
+def _images() -> tuple[Tensor, Tensor]:
+    from course_utils.data import fashion_mnist
+
+    some = fashion_mnist()[1].subset(_IMAGES)
+    return some.images.contiguous(memory_format=torch.channels_last), some.labels
+
+
+@lru_cache(64)
+def _network(depth: int, norm: bool, seed: int) -> ResNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = resnet_cifar(depth, in_channels=1, widths=WIDTHS, stem=STEM, norm=norm)
+    return model.to(memory_format=torch.channels_last)
+
+
+@lru_cache(4096)
+def signals(depth: int, skip: bool, norm: bool, scale: float, seed: int) -> Signals:
+    """The signals in one of the explorer's networks before training."""
+    model = _network(depth, norm, seed)
+    for block in model.blocks:
+        block.skip = skip  # shortcuts of option A have no parameters, so the twins share their weights
+    with _scaled(_main_path(model), scale):
+        return _measure(model, *_images())
+
+
+@contextmanager
+def _scaled(layers: list[nn.Conv2d], scale: float) -> Iterator[None]:
+    before = [layer.weight.detach().clone() for layer in layers] if scale != 1 else []
+    try:
+        with torch.no_grad():
+            for layer, weight in zip(layers, before, strict=False):
+                layer.weight.copy_(scale * weight)
+        yield
+    finally:
+        with torch.no_grad():
+            for layer, weight in zip(layers, before, strict=False):
+                layer.weight.copy_(weight)
+
+
+# --- the picture --------------------------------------------------------------------------------------
+
+_WIDTH, _HEIGHT = 880, 452
+_PLOT_WIDTH, _PLOT_HEIGHT, _BOTTOM = 340, 240, 352
+_LEFT_X, _RIGHT_X = 52, 484
+_KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
+
+
+def draw_signals(values: dict[str, Any]) -> Picture:
+    """The picture of one setting: activations to the left, gradients to the right."""
+    depth, skip, norm = values["depth"], values["skip"], values["norm"]
+    settings = {name: values[name] for name in ("depth", "norm", "scale", "seed")}
+    chosen, twin = signals(skip=skip, **settings), signals(skip=not skip, **settings)
+    words = _sentences(chosen)
+    body = [
+        svg.text(
+            12, 24, f"{_KIND[skip][0]}, {depth} layers, {_normalisation(norm)}, untrained", 16, bold=True
+        ),
+        _legend(skip),
+        _plot(_LEFT_X, "activation size (root mean square)", chosen.activations, twin.activations, skip),
+        _plot(_RIGHT_X, "gradient norm of the layer's weights", chosen.gradients, twin.gradients, skip),
+        *(svg.text(12, _HEIGHT - 36 + 24 * n, sentence) for n, sentence in enumerate(words)),
+    ]
+    state = {
+        "activations": chosen.activations,
+        "gradients": chosen.gradients,
+        "twin_activations": twin.activations,
+        "twin_gradients": twin.gradients,
+        "loss": chosen.loss,
+        "activation_ratio": _ratio(chosen.activations[-1], chosen.activations[0]),
+        "gradient_ratio": _ratio(chosen.gradients[0], chosen.gradients[-1]),
+    }
+    title = f"A {_KIND[skip][0]} network of {depth} layers, {_normalisation(norm)}. {' '.join(words)}"
+    return Picture(svg.document(_WIDTH, _HEIGHT, title, *body), state)
+
+
+def _normalisation(norm: bool) -> str:
+    return "with batch normalisation" if norm else "without normalisation"
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b else float("inf")
+
+
+def _sentences(chosen: Signals) -> tuple[str, str]:
+    last = len(chosen.activations)
+    return (
+        f"Activations: {_size(chosen.activations[0])} after layer 1, {_size(chosen.activations[-1])} after "
+        f"layer {last}: {_compared(chosen.activations[-1], chosen.activations[0], 'at the end')}.",
+        f"Gradients: {_size(chosen.gradients[-1])} in layer {last}, {_size(chosen.gradients[0])} in layer 1: "
+        f"{_compared(chosen.gradients[0], chosen.gradients[-1], 'at the front')}.",
+    )
+
+
+def _size(value: float) -> str:
+    return svg.three_digits(value) if value == 0 or 0.001 <= value < 1e6 else _power(value)
+
+
+def _power(value: float) -> str:
+    exponent = floor(log10(value))
+    return f"{value / 10**exponent:.1f}·10{str(exponent).translate(_SUPERSCRIPT)}"
+
+
+def _compared(there: float, here: float, where: str) -> str:
+    if not there or not here:
+        return f"nothing arrives {where}"
+    ratio = there / here
+    if 0.5 <= ratio <= 2:
+        return f"about as large {where}"
+    return f"{_size(max(ratio, 1 / ratio))} times as {'large' if ratio > 1 else 'small'} {where}"
+
+
+def _legend(skip: bool) -> str:
+    drawn, x = [], 12.0
+    for kind, words in ((skip, "chosen"), (not skip, "its twin: same weights")):
+        name, colour = _KIND[kind]
+        words = f"{name} ({words})"
+        drawn.append(svg.line(x, 44, x + 30, 44, colour, *_stroke(kind == skip)))
+        drawn.append(svg.text(x + 38, 49, words))
+        x += 38 + svg.text_width(words) + 24
+    return "".join(drawn)
+
+
+def _stroke(is_chosen: bool) -> tuple[float, str]:
+    return (3, "") if is_chosen else (1.5, "5 4")
+
+
+def _plot(x: float, label: str, chosen: tuple[float, ...], twin: tuple[float, ...], skip: bool) -> str:
+    low, high = _decades((*chosen, *twin))
+    layers = len(chosen)
+    step = ceil((high - low) / 8)
+    decades = range(ceil(low / step) * step, high + 1, step)
+    ticks = [((d - low) / (high - low), f"10{str(d).translate(_SUPERSCRIPT)}") for d in decades]
+    places = sorted({1, round(layers / 4), round(layers / 2), round(3 * layers / 4), layers})
+    lines = [
+        svg.line(x, _BOTTOM - at * _PLOT_HEIGHT, x + _PLOT_WIDTH, _BOTTOM - at * _PLOT_HEIGHT, svg.FAINT)
+        for at, _ in ticks
+    ]
+    for stage in (1, 2):  # behind the stem, each stage holds a third of the layers
+        border = x + _across(1 + stage * (layers - 1) // 3 + 0.5, layers)
+        lines.append(svg.line(border, _BOTTOM, border, _BOTTOM - _PLOT_HEIGHT, svg.LINE, 1, "2 3"))
+    curves = [
+        _curve(x, values, (low, high), _KIND[kind][1], *_stroke(kind == skip))
+        for values, kind in ((twin, not skip), (chosen, skip))
+    ]
+    return "".join(
+        [
+            *lines,
+            svg.axis(x, _BOTTOM, _PLOT_HEIGHT, ticks, side="left"),
+            svg.axis(x, _BOTTOM, _PLOT_WIDTH, [(_across(n, layers) / _PLOT_WIDTH, str(n)) for n in places]),
+            svg.text(x - 36, _BOTTOM - _PLOT_HEIGHT - 18, label, bold=True),
+            svg.text(x + _PLOT_WIDTH + 10, _BOTTOM + 19, "layer", fill=svg.MUTED),
+            *curves,
+        ]
+    )
+
+
+def _across(layer: float, layers: int) -> float:
+    return 8 + (layer - 1) / (layers - 1) * (_PLOT_WIDTH - 16)
+
+
+def _decades(values: tuple[float, ...]) -> tuple[int, int]:
+    exponents = [log10(value) for value in values if value > 0]
+    low, high = min(exponents, default=0), max(exponents, default=0)
+    return min(floor(low), _USUAL_DECADES[0]), max(ceil(high), _USUAL_DECADES[1])
+
+
+def _curve(
+    x: float, values: tuple[float, ...], decades: tuple[int, int], colour: str, width: float, dash: str
+) -> str:
+    low, high = decades
+    heights = [(log10(value) - low) / (high - low) if value > 0 else 0 for value in values]
+    points = [
+        (x + _across(n + 1, len(values)), _BOTTOM - height * _PLOT_HEIGHT) for n, height in enumerate(heights)
+    ]
+    curve = svg.polyline(points, colour, width)
+    return curve.replace("/>", f' stroke-dasharray="{dash}"/>') if dash else curve
