@@ -1,0 +1,2 @@
+# hears: nothing changed
+fc7_factor = 1

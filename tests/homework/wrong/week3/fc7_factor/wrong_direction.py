@@ -1,0 +1,2 @@
+# hears: the wrong direction
+fc7_factor = 1.25

@@ -1,0 +1,4 @@
+# hears: the parts joined in the wrong order
+def grouped_conv(images, weight, groups, padding=0):
+    outputs = [F.conv2d(maps, kernels, padding=padding) for maps, kernels in zip(images.chunk(groups, dim=1), weight.chunk(groups))]
+    return torch.cat(outputs[::-1], dim=1)

@@ -1,0 +1,3 @@
+# hears: a noise of exactly p deleted
+def paper_dropout(values, p, training, noise):
+    return values * (noise > p) if training else values * (1 - p)

@@ -1,0 +1,3 @@
+# hears: nothing done at test time
+def paper_dropout(values, p, training, noise):
+    return values * (noise >= p) if training else values

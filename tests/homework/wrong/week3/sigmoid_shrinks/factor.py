@@ -1,0 +1,2 @@
+# hears: you entered 6000
+sigmoid_shrinks = 6000

@@ -1,0 +1,2 @@
+# hears: the rows of the ReLU read
+sigmoid_shrinks = 'A'

@@ -1,0 +1,2 @@
+# hears: too few powers of ten
+sigmoid_shrinks = 'B'

@@ -1,0 +1,7 @@
+# hears: one of the two towers
+positions_224 = 54
+padding_224 = 2
+fc6_inputs = 4608
+conv2_weights = 307200
+conv3_weights = 884736
+fc6_weights = 18874368

@@ -1,0 +1,2 @@
+# hears: mirror images counted along each axis
+views = 4356

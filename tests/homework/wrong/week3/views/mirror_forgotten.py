@@ -1,0 +1,2 @@
+# hears: the mirror images forgotten
+views = 1089

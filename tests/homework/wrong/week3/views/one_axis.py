@@ -1,0 +1,2 @@
+# hears: one axis only
+views = 66

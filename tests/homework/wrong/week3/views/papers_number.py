@@ -1,0 +1,2 @@
+# hears: the paper's own number
+views = 2048

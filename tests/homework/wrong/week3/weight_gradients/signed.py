@@ -1,0 +1,5 @@
+# hears: the sign kept
+def weight_gradients(model, images, targets):
+    model.zero_grad()
+    F.cross_entropy(model(images), targets).backward()
+    return [weight.grad.mean().item() for weight in model.parameters() if weight.ndim > 1]

@@ -1,0 +1,10 @@
+# hears: every convolution reading the image
+def build_features(configuration, in_channels=3):
+    layers = []
+    for entry in configuration:
+        if entry == "M":
+            layers += [nn.MaxPool2d(2)]
+        else:
+            layers += [nn.Conv2d(in_channels, entry, 3, padding=1), nn.ReLU()]
+            pass
+    return nn.Sequential(*layers)

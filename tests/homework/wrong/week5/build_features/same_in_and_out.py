@@ -1,0 +1,10 @@
+# hears: as many channels in as out
+def build_features(configuration, in_channels=3):
+    layers = []
+    for entry in configuration:
+        if entry == "M":
+            layers += [nn.MaxPool2d(2)]
+        else:
+            layers += [nn.Conv2d(entry, entry, 3, padding=1), nn.ReLU()]
+            in_channels = entry
+    return nn.Sequential(*layers)

@@ -1,0 +1,2 @@
+# hears: the kernel's size forgotten
+factor = 0.04

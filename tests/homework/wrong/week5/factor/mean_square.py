@@ -1,0 +1,2 @@
+# hears: the factor of the mean square
+factor = 0.0144

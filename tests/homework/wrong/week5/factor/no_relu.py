@@ -1,0 +1,2 @@
+# hears: the ReLU forgotten
+factor = 0.1697056274847714

@@ -1,0 +1,2 @@
+# hears: s taken once
+factor = 1.44

@@ -1,0 +1,3 @@
+# hears: the fan-out
+def he_std(layer):
+    return (2 / layer.weight[:, 0].numel()) ** 0.5

@@ -1,0 +1,2 @@
+# hears: one layer's factor
+left = 'A'

@@ -1,0 +1,2 @@
+# hears: a column too far to the left
+left = 'B'

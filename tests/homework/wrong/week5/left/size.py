@@ -1,0 +1,2 @@
+# hears: the size itself
+left = 1e-13

@@ -1,0 +1,3 @@
+# hears: four poolings
+map_384 = 18
+places_512 = 60

@@ -1,0 +1,3 @@
+# hears: the biases forgotten
+more_in_19 = 5308416
+fc_share = 89
