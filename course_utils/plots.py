@@ -6,6 +6,7 @@ axes takes `ax=` and returns the `Axes`; one that lays out several returns the `
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from numbers import Integral
 
 import matplotlib.pyplot as plt
@@ -16,7 +17,8 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.transforms import Bbox
 from torch import Tensor
 
 COLOURS = {  # Okabe & Ito 2008: told apart by colour-blind readers and in grey print
@@ -83,7 +85,7 @@ def show_images(
     """Images in a grid, each under its title.
 
     `images` is a tensor `[N, H, W]`, `[N, 1, H, W]` or `[N, 3, H, W]`, scaled together to its own range, or
-    a list of PIL images. `size` is a picture's edge in inches. Raises ValueError where there is no image or
+    a list of PIL images. `size` is a picture's width in inches. Raises ValueError where there is no image or
     the titles are not as many.
     """
     pictures = _pictures(images)
@@ -94,7 +96,10 @@ def show_images(
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     head = 0.32 * max((title.count("\n") + 1 for title in titles or []), default=0)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + head)), squeeze=False)
+    tallest = size * max(picture.shape[0] / picture.shape[1] for picture in pictures)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size, rows * (tallest + head)), squeeze=False
+    )
     for n, ax in enumerate(axes.flat):
         ax.axis("off")
         if n < len(pictures):
@@ -290,6 +295,7 @@ def plot_seeds(
     ax.set_xlabel("test error")
     if percent:
         ax.xaxis.set_major_formatter(PERCENT)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # PERCENT would round ticks at quarters
     ax.grid(axis="x")
     return ax
 
@@ -297,8 +303,11 @@ def plot_seeds(
 def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) -> Axes:
     """Models by multiply-adds (across, logarithmic), error (up) and parameters (area of the disc).
 
-    Each row has `name`, `macs`, `params` (numbers) and `error` (a fraction).
+    Each row has `name`, `macs`, `params` (numbers) and `error` (a fraction). Names stand where they cover
+    least. Raises ValueError where there is no row, or a row lacks one of the four.
     """
+    if not rows:
+        raise ValueError("there is no model to draw; got no rows")
     needed = {"name", "macs", "params", "error"}
     for row in rows:
         if missing := needed - set(row):
@@ -307,15 +316,58 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
             )
     ax = ax or plt.subplots(figsize=(7.5, 4.6))[1]
     largest = max(row["params"] for row in rows)
-    for row in rows:
-        colour = model_colour(row["name"])
-        ax.scatter(row["macs"], row["error"], s=20 + 900 * row["params"] / largest, color=colour, alpha=0.55)
-        ax.annotate(row["name"], (row["macs"], row["error"]), fontsize=8, ha="center", va="center")
+    areas = [20 + 900 * row["params"] / largest for row in rows]
+    for row, area in zip(rows, areas, strict=True):
+        ax.scatter(row["macs"], row["error"], s=area, color=model_colour(row["name"]), alpha=0.55)
     ax.set(xscale="log", xlabel="multiply-adds for one image", ylabel="error")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: _short(macs)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_formatter(PERCENT)
     ax.margins(0.12)
     ax.grid(True)
+    _label_discs(ax, [(row["name"], row["macs"], row["error"]) for row in rows], areas)
     return ax
+
+
+def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Sequence[float]) -> None:
+    """Names beside discs (name, x, y) of these areas, each where it covers least of discs and other names."""
+    ax.figure.canvas.draw()  # only the finished layout knows where the discs are
+    pixels = ax.figure.dpi / 72
+    radii = [pixels * math.sqrt(area) / 2 for area in areas]
+    centres = ax.transData.transform([(x, y) for _, x, y in discs])
+    taken = [Bbox([centre - r, centre + r]) for centre, r in zip(centres, radii, strict=True)]
+    inside = ax.get_window_extent()
+    for (name, x, y), centre, radius in zip(discs, centres, radii, strict=True):
+        label = ax.annotate(
+            name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
+        )
+        extent = label.get_window_extent()
+        half = np.array([extent.width, extent.height]) / 2
+        places = [
+            np.array([right * (radius + gap + half[0]), up * (radius + gap + half[1])])
+            for gap in (3 * pixels, 12 * pixels)
+            for right, up in (
+                (1, 0),
+                (-1, 0),
+                (0, 1),
+                (0, -1),
+                (0.8, 0.8),
+                (-0.8, 0.8),
+                (0.8, -0.8),
+                (-0.8, -0.8),
+            )
+        ]
+        boxes = [Bbox([centre + place - half, centre + place + half]) for place in places]
+        covered = [sum(map(partial(_common_area, box), taken)) for box in boxes]
+        outside = [4 * half[0] * half[1] - _common_area(box, inside) for box in boxes]
+        best = min(range(len(boxes)), key=lambda n: covered[n] + outside[n])
+        label.set_position(places[best] / pixels)
+        taken.append(boxes[best])
+
+
+def _common_area(a: Bbox, b: Bbox) -> float:
+    common = Bbox.intersection(a, b)
+    return common.width * common.height if common else 0.0
 
 
 def show_table(

@@ -111,7 +111,9 @@ def test_prefixes_choose_notebooks(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     assert [path.name for path in execute.find_notebooks([])] == ["01_a.ipynb", "02_b.ipynb"]
     assert [path.name for path in execute.find_notebooks(["02"])] == ["02_b.ipynb"]
-    with pytest.raises(ValueError, match=r"No notebook starts with 07; there are: 01_a\.ipynb, 02_b\.ipynb\.$"):
+    with pytest.raises(
+        ValueError, match=r"No notebook starts with 07; there are: 01_a\.ipynb, 02_b\.ipynb\.$"
+    ):
         execute.find_notebooks(["07"])
 
 

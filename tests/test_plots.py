@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -11,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.patches import Rectangle
 
-from course_utils import plots
+from course_utils import data, plots
 from course_utils.training import History
 
 mpl.use("Agg")
@@ -157,6 +158,28 @@ def test_every_seed_is_a_dot_and_the_spread_is_the_samples(percent, label):
 def test_a_spread_needs_two_runs(results):
     with pytest.raises(ValueError, match="two runs or more"):
         plots.plot_seeds(results)
+
+
+def test_names_of_models_do_not_cover_each_other_or_other_discs():
+    rows = [
+        {
+            "name": row["model"],
+            "macs": row["gmacs"] * 1e9,
+            "params": row["params"],
+            "error": 1 - row["top1_accuracy"],
+        }
+        for row in data.read_csv("torchvision_models")
+        if row["weights"] == "IMAGENET1K_V1" and not row["model"].endswith("_bn")
+    ]
+    ax = plots.plot_accuracy_vs_cost(rows)
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert [text.get_text() for text in ax.texts] == [row["name"] for row in rows]
+    for a, b in combinations(boxes, 2):
+        assert plots._common_area(a, b) == 0
+    for box, row in zip(boxes, rows, strict=True):
+        others = [r for r in rows if r is not row]
+        assert not any(box.contains(*ax.transData.transform((r["macs"], r["error"]))) for r in others)
 
 
 def test_a_table_sets_numbers_right_and_keeps_their_digits():

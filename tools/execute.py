@@ -11,6 +11,7 @@ as it was, and a sentence names the cell.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -64,11 +65,13 @@ class PeakMemory(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(0.1):
-            try:
-                family = [self.process, *self.process.children(recursive=True)]
-                self.peak_bytes = max(self.peak_bytes, sum(one.memory_info().rss for one in family))
-            except psutil.Error:
-                continue  # a child ended between two lines
+            self._sample()
+        self._sample()
+
+    def _sample(self) -> None:
+        with contextlib.suppress(psutil.Error):  # a child may end between two lines
+            family = [self.process, *self.process.children(recursive=True)]
+            self.peak_bytes = max(self.peak_bytes, sum(one.memory_info().rss for one in family))
 
 
 def find_notebooks(prefixes: list[str]) -> list[Path]:

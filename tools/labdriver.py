@@ -113,8 +113,9 @@ class LabServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _settings(self) -> Path:
-        """The course's settings, and every cell in the document at all times: the default leaves out the far."""
+        """The course's settings, but no saving unasked, and every cell in the document, also far from the window."""
         settings = json.loads((JUPYTER / "overrides.json").read_text())
+        settings.setdefault("@jupyterlab/docmanager-extension:plugin", {})["autosave"] = False
         settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}
         (self.folder / "settings").mkdir()
         (self.folder / "settings" / "overrides.json").write_text(json.dumps(settings))

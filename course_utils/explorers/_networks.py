@@ -61,16 +61,27 @@ def light_vgg16() -> nn.Module:
     return VGG(VGG_CONFIGURATIONS["D"], num_classes=1, in_channels=3, hidden=1)
 
 
-@lru_cache(128)
 def network_table(name: str, size: int) -> LayerTable:
     """`layer_table` of one of NETWORKS for images of `size` pixels a side.
 
     Raises ValueError for a size that the network does not take.
     """
+    found = _table_or_reason(name, size)
+    if isinstance(found, str):
+        raise ValueError(found)
+    return found
+
+
+@lru_cache(128)
+def _table_or_reason(name: str, size: int) -> LayerTable | str:
+    """The table, or the sentence that says why there is none: a cache keeps no exceptions."""
     network = NETWORKS[name]
-    with torch.device("meta"):  # no memory for the weights
-        model = network.build(size)
-    return layer_table(model, (network.in_channels, size, size))
+    try:
+        with torch.device("meta"):  # no memory for the weights
+            model = network.build(size)
+        return layer_table(model, (network.in_channels, size, size))
+    except ValueError as error:
+        return str(error)
 
 
 def block_of(layer: str, depth: int) -> str:

@@ -186,7 +186,7 @@ def to_code(layers: tuple[Layer, ...], measured: Measured) -> str:
             row = measured.rows[number]
             lines.append(f"    {_torch_code(layer, row.in_shape)},  # {spoken(row.out_shape)}")
         elif number == len(measured.rows):
-            lines.append(f"    # {layer}: {measured.reason}")
+            lines.append(f"    # {layer}  does not fit here")
         else:
             lines.append(f"    # {layer}")
     return "\n".join([*lines, ")"])

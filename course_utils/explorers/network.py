@@ -100,10 +100,11 @@ class NetworkExplorer(Explorer):
             strict=True,
         ):
             button.on_click(lambda _, act=act: act())
-        self.controls["stack"].layout.grid_column = "1 / -1"
         self._editor = ipywidgets.HBox(list(self.buttons.values()))
         panel, view = self.children
-        self.children = (panel, self._editor, view, self.code_view)
+        stack = self.controls["stack"]
+        panel.children = [child for child in panel.children if child is not stack]  # it needs a whole line
+        self.children = (panel, stack, self._editor, view, self.code_view)
         self._show_editor()
 
     def set(self, **values: Any) -> NetworkExplorer:
@@ -286,9 +287,9 @@ def stack_table(layers: tuple[Layer, ...], in_shape: tuple[int, int, int]) -> Ta
 
 # --- the picture --------------------------------------------------------------------------------------
 
-_WIDTH, _TOP, _LINE, _SIZE = 940, 128, 19, 13
-_NAME_X, _SHAPE_X, _BARS_X, _COLUMN, _BAR = 10, 306, 318, 118, 54
-_FIELD_X, _FIELD_BAR = 800, 78
+_WIDTH, _TOP, _LINE, _SIZE = 836, 128, 19, 13
+_NAME_X, _SHAPE_X, _BARS_X, _COLUMN, _BAR = 10, 296, 306, 101, 38
+_FIELD_X, _FIELD_BAR = 712, 66
 _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
 
@@ -330,7 +331,7 @@ def draw_network(values: dict[str, Any]) -> Picture:
         "reason": table.reason,
         "code": table.code,
     }
-    picture = svg.document(_WIDTH, bottom + 42, f"{title} {table.reason}", *body, smallest=12)
+    picture = svg.document(_WIDTH, bottom + 54, f"{title} {table.reason}", *body, smallest=13)
     return Picture(picture, state, limits={"layer": table.length - 1})
 
 
@@ -368,9 +369,9 @@ def _seen(row: LayerRow, in_shape: tuple[int, ...]) -> str:
     if field is None:
         return "there is no single receptive field"
     if field.stride == (0, 0):
-        return "each unit sees the whole input"
+        return "sees the whole input"
     size = f"{field.size[0]} × {field.size[1]}"
-    return f"each unit sees {size} pixels, its neighbour as many {field.stride[0]} further on"
+    return f"sees {size} pixels, its neighbour's lie {field.stride[0]} further on"
 
 
 def _bands(table: Table, selected: int, extra: int) -> str:
@@ -411,7 +412,7 @@ def _y(index: float) -> float:
 
 
 def _names(table: Table, extra: int) -> str:
-    room = _SHAPE_X - _NAME_X - 100
+    room = _SHAPE_X - _NAME_X - 96
     fitting = [(_NAME_X + 4, _y(i), svg.ellipsis(n, room, _SIZE)) for i, n in enumerate(table.names)]
     shapes = [(_SHAPE_X, _y(i), spoken(row.out_shape)) for i, row in enumerate(table.rows)]
     first = len(table.rows)
@@ -463,12 +464,12 @@ def _totals(table: Table, y: float) -> str:
         svg.text(_BARS_X + i * _COLUMN + _BAR + 5, y + 14, svg.short(table.total[m]), _SIZE, bold=True)
         for i, m in enumerate(_MEASURES)
     ]
-    key = [(svg.GREEN, "inside"), (svg.VERMILION, "wider")]
+    key = [(svg.GREEN, "field inside the input"), (svg.VERMILION, "field wider than the input")]
     return "".join(
         [
             svg.line(4, y - 4, _WIDTH - 4, y - 4),
             svg.text(_NAME_X + 4, y + 14, "total", _SIZE, bold=True),
             *words,
-            svg.legend(_FIELD_X, y + 14, key, 12, 8),
+            svg.legend(_BARS_X + 2 * _COLUMN - 60, y + 38, key, 13),
         ]
     )

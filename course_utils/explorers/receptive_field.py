@@ -241,10 +241,10 @@ def photo_tensor(name: str) -> Tensor:
 
 # --- the picture --------------------------------------------------------------------------------------
 
-_WIDTH, _HEIGHT, _TOP, _LEFT, _PANEL = 940, 532, 68, 12, 424
+_WIDTH, _HEIGHT, _TOP, _LEFT, _PANEL = 836, 482, 66, 12, 376
 _MARGIN = 48  # pixels of padding around the photo that are drawn
 _SCALE = _PANEL / (SIZE + 2 * _MARGIN)
-_CURVE_X, _CURVE_Y, _CURVE_WIDTH, _CURVE_HEIGHT = 510, 444, 410, 250
+_CURVE_X, _CURVE_Y, _CURVE_WIDTH, _CURVE_HEIGHT = 456, 396, 356, 206
 _HATCH, _PADDING = svg.hatch("padding")
 _LEVELS = 32
 
@@ -395,7 +395,7 @@ def _words(state: dict[str, Any]) -> str:
         _effective_words(state),
     ]
     return "".join(
-        svg.text(_CURVE_X - 46, 50 + 21 * i, line, 14, bold=i == 0) for i, line in enumerate(lines)
+        svg.text(_CURVE_X - 46, 50 + 21 * i, line, 13.5, bold=i == 0) for i, line in enumerate(lines)
     )
 
 
