@@ -57,6 +57,18 @@ def write_wheel(folder: Path, name: str, version: str, requires: str = "") -> No
             wheel.writestr(file, text)
 
 
+def start_make(*arguments: str, **options: object) -> subprocess.Popen:
+    """`make` in a process group of its own, as a terminal starts it: Ctrl-C works, and no other make's settings."""
+    environment = {k: v for k, v in options.pop("env").items() if not k.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.Popen(
+        ["make", *arguments],
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs ignore it
+        **options,
+    )
+
+
 class Project:
     """A course with nothing in it but the set-up, which needs the package `tiny`."""
 
@@ -77,9 +89,9 @@ class Project:
         self.environment["PIP_CONFIG_FILE"] = os.devnull
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        command = ["make", "setup", f"PYTHON={sys.executable}", *arguments]
         out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, start_new_session=True, **out)
+        command = ["setup", f"PYTHON={sys.executable}", *arguments]
+        return start_make(*command, cwd=self.folder, env=self.environment, **out)
 
     def setup(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of `make setup`."""
@@ -237,14 +249,8 @@ def lab(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON", "MPL"))}
     environment |= {"HOME": str(home), "BROWSER": f"{browser} %s"}
     with log.open("w") as output:
-        process = subprocess.Popen(
-            ["make", "lab", f"PORT={port}", f"VENV={sys.prefix}"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        command = ["lab", f"PORT={port}", f"VENV={sys.prefix}"]
+        process = start_make(*command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         for _ in range(600):
             if (tmp_path / "opened").exists() or process.poll() is not None:
