@@ -1,0 +1,3 @@
+# hears: the sum of each map
+def average_head(maps, weight, bias):
+    return maps.sum(dim=(2, 3)) @ weight.T + bias

@@ -1,0 +1,8 @@
+# hears: another order of the branches
+def inception(maps, one, reduce3, three, reduce5, five, pool):
+    relu = F.relu
+    a = relu(F.conv2d(maps, one))
+    b = relu(F.conv2d(relu(F.conv2d(maps, reduce3)), three, padding=1))
+    c = relu(F.conv2d(relu(F.conv2d(maps, reduce5)), five, padding=2))
+    d = relu(F.conv2d(F.max_pool2d(maps, 3, stride=1, padding=1), pool))
+    return torch.cat([a, c, b, d], dim=1)

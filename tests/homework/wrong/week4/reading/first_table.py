@@ -1,0 +1,3 @@
+# hears: a number taken from the first table, or not the smallest
+reading = 'B'
+enough = 32

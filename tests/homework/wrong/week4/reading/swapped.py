@@ -1,0 +1,3 @@
+# hears: the two rows swapped
+reading = 'A'
+enough = 16

@@ -1,0 +1,3 @@
+# hears: this error is not yet close
+reading = 'B'
+enough = 4

@@ -1,0 +1,3 @@
+# hears: compare its two rows
+reading = 'C'
+enough = 16
