@@ -1,3 +1,0 @@
-# hears: the branch taken for the block
-growth = 'B'
-normed = 'A'

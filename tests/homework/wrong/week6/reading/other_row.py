@@ -1,3 +1,0 @@
-# hears: the first blocks only, or the chain without norm
-growth = 'B'
-normed = 'C'

@@ -1,3 +1,0 @@
-# hears: the plain chain, or the chain with norm, read instead
-growth = 'A'
-normed = 'B'
