@@ -199,7 +199,7 @@ def draw_vgg(values: dict[str, Any]) -> Picture:
 
 
 def _map(x: float, reach: Reach, colour: str) -> str:
-    """The receptive field, each pixel darker the more ways lead from it to the output."""
+    """The receptive field, each pixel stronger in colour the more ways lead from it to the output."""
     ways = paths(reach.layers, reach.kernel_size)
     cell, most = _SIDE / len(ways), max(ways) ** 2
     shades: dict[int, list] = {}
