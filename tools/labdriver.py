@@ -162,7 +162,9 @@ class LabPage:
         )
         self.page: Page = self.context.new_page()
         self.page.on("console", self._on_console)
-        self.page.on("pageerror", lambda error: self.console_errors.append(f"uncaught: {error}"))
+        self.page.on(
+            "pageerror", lambda error: self.console_errors.append(f"uncaught: {error.stack or error}")
+        )
 
     def close(self) -> None:
         self._shut_kernels_down()

@@ -1,6 +1,7 @@
 """receptive_field_explorer against geometry: boxes, clipping, measured fields, and any order of settings."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -106,7 +107,8 @@ def test_in_a_running_loop_it_measures_by_itself(monkeypatch):
         await asyncio.sleep(0.3)
         assert not e.state["waiting"] and len(module._measured) == before + 1
 
-    asyncio.run(scenario())
+    with ThreadPoolExecutor(1) as thread:  # this one may have a loop: the browser tests leave theirs running
+        thread.submit(asyncio.run, scenario()).result()
 
 
 def test_trained_weights_are_offered_only_where_they_are(check_picture):
