@@ -7,6 +7,11 @@
 # make grade ALL=1          also what has not changed since the last time
 # make check                lint and the quick tests, in under a minute
 # make test                 everything: also notebooks, JupyterLab in a browser
+# make bench                measure beside what people would use instead: a table, build/bench.md; about
+#                           40 minutes, on a machine that does nothing else
+# make bench ONLY=metrics,geometry
+#                           some parts of startup, explorers, geometry, metrics, training, speed, notebooks
+# make bench UPDATE=1       also write the table into README.md
 #
 # Each of them first sets up .venv if it must. Variables, all optional:
 #   PYTHON=python3.13       the Python that makes .venv
@@ -19,6 +24,8 @@ VENV = .venv
 NB =
 ALL =
 PORT =
+ONLY =
+UPDATE =
 PYTHON =
 TORCH_INDEX =
 export VENV PYTHON TORCH_INDEX
@@ -32,7 +39,7 @@ STATE = $(CURDIR)/build/jupyter
 STATE_ENV = JUPYTER_CONFIG_DIR="$(STATE)/config" JUPYTER_DATA_DIR="$(STATE)/data" \
 	JUPYTER_RUNTIME_DIR="$(STATE)/runtime" IPYTHONDIR="$(STATE)/ipython" MPLCONFIGDIR="$(STATE)/matplotlib"
 
-.PHONY: help lab test check execute homework grade lint setup setup-test
+.PHONY: help lab test check bench execute homework grade lint setup setup-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -66,3 +73,9 @@ check: lint
 
 test: lint
 	@$(STATE_ENV) $(PY) -m pytest
+
+# Packages of the extra `bench` that do not install leave rows that say so.
+bench: setup-test
+	@$(PY) -c "import rf_calc, torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
+		--disable-pip-version-check --constraint constraints.txt --editable ".[bench]" || true
+	@$(STATE_ENV) $(PY) tests/benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)

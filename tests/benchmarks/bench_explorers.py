@@ -1,8 +1,6 @@
 """Kernel time and bytes of an explorer's update, beside the same picture redrawn with interact and matplotlib.
 
-    python tests/benchmarks/bench_explorers.py [conv_explorer network_explorer ...]
-
-Moves one control at a time to a random value, 500 times, as a reader would. Aims: median 5 ms, 99th
+Moves one control at a time to a random value, 500 times, as a reader would. Goals: median 5 ms, 99th
 percentile 20 ms, 40 kB, and a twentieth of matplotlib's time.
 """
 
@@ -11,17 +9,25 @@ import io
 import json
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 
 import ipywidgets
+from bench_table import attempt, progress, row
 
 from course_utils import explorers
 from course_utils.explorers.base import Explorer
 
-UPDATES = 500
-MEASURED = ("conv_explorer", "topk_explorer", "network_explorer")
+UPDATES, MATPLOTLIB_UPDATES = 500, 30
+MEASURED = (
+    "conv_explorer",
+    "receptive_field_explorer",
+    "network_explorer",
+    "topk_explorer",
+    "inception_explorer",
+    "vgg_explorer",
+    "residual_explorer",
+)
 
 
 class Recorder:
@@ -81,8 +87,11 @@ def timed(controls: dict, updates: int) -> tuple[list[float], list[int]]:
     return times, sizes
 
 
-def conv_with_matplotlib() -> Callable[..., None]:
-    """conv_explorer's picture as one would draw it with matplotlib: two grids, bars, the formula."""
+def conv_with_matplotlib(sizes: list[int]) -> Callable[..., None]:
+    """conv_explorer's picture as one would draw it with matplotlib: two grids, bars, the formula.
+
+    The bytes of each PNG, as base64 like Jupyter's messages have it, are appended to `sizes`.
+    """
     import matplotlib
 
     matplotlib.use("agg")
@@ -114,47 +123,64 @@ def conv_with_matplotlib() -> Callable[..., None]:
             right.set_xscale("log")
             figure.suptitle(f"output {n}: {state['out_shape']}, {state['units']:,} units")
         # What Jupyter's inline backend does at the end of a cell or an interact callback.
-        figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
+        png = io.BytesIO()
+        figure.savefig(png, format="png", bbox_inches="tight")
+        sizes.append(4 * -(-len(png.getvalue()) // 3))
         plt.close(figure)
 
     return redraw
 
 
-def matplotlib_times(explorer: Explorer, updates: int) -> list[float]:
-    """Milliseconds of the same moves where the controls drive a matplotlib redraw in place of ours."""
+def matplotlib_updates(explorer: Explorer, updates: int) -> tuple[list[float], list[int]]:
+    """Milliseconds and bytes of the same moves where the controls drive a matplotlib redraw in place of ours."""
     controls = {name: control for name, control in explorer.controls.items() if name != "preset"}
     for control in controls.values():
         control.unobserve_all("value")
+    sizes: list[int] = []
     with contextlib.redirect_stdout(io.StringIO()):  # outside of Jupyter, interact prints escape codes
-        ipywidgets.interactive(conv_with_matplotlib(), **controls)
-        return timed(controls, updates)[0]
+        ipywidgets.interactive(conv_with_matplotlib(sizes), **controls)
+        timed(controls, 2)  # fonts and caches
+        sizes.clear()
+        return timed(controls, updates)[0], sizes
 
 
-def measure(name: str) -> dict[str, object]:
-    """One row: an explorer's times and bytes, and for conv_explorer those of matplotlib."""
+def updates_of(name: str, updates: int) -> tuple[list[float], list[int]]:
+    """Milliseconds and bytes of an explorer's updates."""
+    progress(f"explorers: {name}")
     explorer = getattr(explorers, name)()
     record(explorer)
     timed(explorer.controls, 50)  # fonts and caches
-    times, sizes = timed(explorer.controls, UPDATES)
-    row = {
-        "explorer": name,
-        "updates": len(times),
-        "median_ms": round(statistics.median(times), 2),
-        "p99_ms": round(statistics.quantiles(times, n=100)[98], 2),
-        "largest_kB": round(max(sizes) / 1000, 1),
-    }
-    if name == "conv_explorer":
-        theirs = statistics.median(matplotlib_times(explorers.conv_explorer(), 30))
-        row |= {"matplotlib_median_ms": round(theirs, 1), "times_faster": round(theirs / row["median_ms"], 1)}
-    return row
+    return timed(explorer.controls, updates)
 
 
-def main(names: list[str] | None = None) -> list[dict[str, object]]:
-    rows = [measure(name) for name in names or MEASURED]
-    for row in rows:
-        print(row)
-    return rows
+def beside_matplotlib(updates: int) -> list[dict]:
+    """conv_explorer and its picture in matplotlib: time and bytes."""
+    our_times, our_sizes = updates_of("conv_explorer", updates)
+    their_times, their_sizes = matplotlib_updates(explorers.conv_explorer(), min(updates, MATPLOTLIB_UPDATES))
+    what = "conv_explorer: {} of an update; theirs: interact and matplotlib"
+    times = [statistics.median(times) for times in (our_times, their_times)]
+    sizes = [statistics.median(sizes) / 1000 for sizes in (our_sizes, their_sizes)]
+    return [
+        row(what.format("kernel time"), *times, unit="ms", goal="ratio <= 0.05"),
+        row(what.format("bytes"), *sizes, unit="kB", note="theirs: the picture alone, base64"),
+    ]
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def own(name: str, updates: int) -> dict:
+    """One explorer's slowest and largest updates against what a reader notices."""
+    times, sizes = updates_of(name, updates)
+    p99, largest = statistics.quantiles(times, n=100)[98], max(sizes) / 1000
+    goals = f"99th percentile {p99:.1f} ms (goal 20), largest {largest:.1f} kB (goal 40)"
+    each = row(
+        f"{name}: kernel time of an update", statistics.median(times), unit="ms", goal="ours <= 5", note=goals
+    )
+    each["met"] = each["met"] and p99 <= 20 and largest <= 40
+    return each
+
+
+def rows(names: tuple[str, ...] = MEASURED, updates: int = UPDATES) -> list[dict]:
+    """conv_explorer beside matplotlib, then every explorer against its goals."""
+    table = attempt("explorers: beside matplotlib", lambda: beside_matplotlib(updates))
+    for name in names:
+        table += attempt(f"explorers: {name}", lambda name=name: own(name, updates))
+    return table

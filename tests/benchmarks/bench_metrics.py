@@ -1,33 +1,19 @@
-"""Time of top-k errors, beside one torch.topk, torchmetrics, scikit-learn and torchvision's reference code.
+"""Top-k errors of ImageNet's validation set beside torch.topk, torchmetrics, scikit-learn and torchvision.
 
-    python tests/benchmarks/bench_metrics.py
-
-The errors for k = 1 to 5 of 50,000 x 1,000 logits (ImageNet's validation set). Aims: at most 1.5 times one
-`torch.topk(5)` of them, and at least 15 times faster than two torchmetrics calls.
+The errors for k = 1 to 5 of 50,000 x 1,000 logits, where the others give one or two of them. Goals: at most
+1.5 times one `torch.topk(5)`, and a fifteenth of two torchmetrics calls.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from bench_table import progress, row, side_by_side
 from sklearn.metrics import top_k_accuracy_score
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from course_utils.metrics import topk_errors
 
-IMAGES, CLASSES, REPEATS = 50_000, 1_000, 7
-
-
-def median_seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median wall time of a call, after one call that warms up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+IMAGES, CLASSES, REPEATS = 50_000, 1_000, 5
 
 
 def torchvision_reference(logits: torch.Tensor, targets: torch.Tensor, ks: tuple[int, ...]) -> list[float]:
@@ -36,35 +22,32 @@ def torchvision_reference(logits: torch.Tensor, targets: torch.Tensor, ks: tuple
     return [found[:k].flatten().sum(dtype=torch.float32).item() / len(targets) for k in ks]
 
 
-def rows() -> list[dict]:
-    """A row per rival: its seconds, and how many times ours."""
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(IMAGES, CLASSES, generator=generator)
-    targets = torch.randint(0, CLASSES, (IMAGES,), generator=generator)
-    ours = median_seconds(lambda: topk_errors(logits, targets, (1, 2, 3, 4, 5)))
-    torchmetrics = {"num_classes": CLASSES, "average": "micro"}
-    rivals = {
-        "one torch.topk(5)": (lambda: torch.topk(logits, 5), REPEATS),
-        "torchmetrics, k = 1 and k = 5": (
-            lambda: [multiclass_accuracy(logits, targets, top_k=k, **torchmetrics) for k in (1, 5)],
-            3,
+def rivals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[Callable[[], object], str]]:
+    """By name: a call, and the goal of our time over its."""
+    settings = {"num_classes": CLASSES, "average": "micro"}
+    return {
+        "one torch.topk(5)": (lambda: torch.topk(logits, 5), "ratio <= 1.5"),
+        "torchmetrics, k = 1 and 5": (
+            lambda: [multiclass_accuracy(logits, targets, top_k=k, **settings) for k in (1, 5)],
+            f"ratio <= {1 / 15}",
         ),
         "scikit-learn, k = 5": (
             lambda: top_k_accuracy_score(targets.numpy(), logits.numpy(), k=5, labels=range(CLASSES)),
-            3,
+            "",
         ),
-        "torchvision's reference, k = 1 and 5": (
-            lambda: torchvision_reference(logits, targets, (1, 5)),
-            REPEATS,
-        ),
+        "torchvision's reference, k = 1 and 5": (lambda: torchvision_reference(logits, targets, (1, 5)), ""),
     }
-    table = [{"what": "course_utils.metrics, k = 1 to 5", "seconds": ours, "times ours": 1.0}]
-    for name, (run, repeats) in rivals.items():
-        seconds = median_seconds(run, repeats)
-        table.append({"what": name, "seconds": seconds, "times ours": seconds / ours})
+
+
+def rows(images: int = IMAGES, repeats: int = REPEATS) -> list[dict]:
+    """A row per rival."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(images, CLASSES, generator=generator)
+    targets = torch.randint(0, CLASSES, (images,), generator=generator)
+    table = []
+    for name, (run, goal) in rivals(logits, targets).items():
+        progress(f"metrics: {name}")
+        seconds = side_by_side(lambda: topk_errors(logits, targets, (1, 2, 3, 4, 5)), run, repeats=repeats)
+        ours, theirs = (1e3 * s for s in seconds)
+        table.append(row(f"Top-k errors, k = 1 to 5; theirs: {name}", ours, theirs, unit="ms", goal=goal))
     return table
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(f"{row['what']:40} {row['seconds'] * 1e3:9.1f} ms {row['times ours']:7.2f} times ours")
