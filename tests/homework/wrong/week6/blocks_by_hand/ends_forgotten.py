@@ -1,0 +1,6 @@
+# hears: the first convolution and the linear layer forgotten
+bottleneck_weights = 1114112
+basic_weights = 18874368
+bottleneck_macs = 218365952
+depth = 54
+seen_share = 0.25

@@ -1,0 +1,5 @@
+# hears: the training errors compared first
+def diagnose(shallow, deep):
+    if deep[0] > shallow[0]:
+        return 'degradation'
+    return 'overfitting' if deep[1] > shallow[1] else 'fine'

@@ -1,0 +1,4 @@
+# hears: the root of the variance forgotten
+def fold_batch_norm(weight, gamma, beta, mean, variance, eps=1e-5):
+    scale = gamma / (variance + eps)
+    return weight * scale[:, None, None, None], beta - scale * mean

@@ -1,0 +1,6 @@
+# hears: they multiply
+grad_x = 0.25
+grad_w1 = -0.5
+closed_x = 1
+paths = 20
+paths_left = 18

@@ -1,0 +1,6 @@
+# hears: it does not depend on w1
+grad_x = 0.25
+grad_w1 = 0.5
+closed_x = 1
+paths = 1024
+paths_left = 512

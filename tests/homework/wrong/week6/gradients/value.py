@@ -1,0 +1,6 @@
+# hears: the value of y
+grad_x = 0.5
+grad_w1 = -0.5
+closed_x = 2
+paths = 1024
+paths_left = 512

@@ -1,0 +1,3 @@
+# hears: the branch taken for the block
+growth = 'B'
+normed = 'A'

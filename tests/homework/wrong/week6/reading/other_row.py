@@ -1,0 +1,3 @@
+# hears: the first blocks only, or the chain without norm
+growth = 'B'
+normed = 'C'

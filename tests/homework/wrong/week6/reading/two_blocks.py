@@ -1,0 +1,3 @@
+# hears: some of them lie two or four blocks apart
+growth = 'C'
+normed = 'B'

@@ -1,0 +1,7 @@
+# hears: the root of the mean of the squares
+def signal_sizes(x, functions, skip):
+    sizes = []
+    for function in functions:
+        x = x + function(x) if skip else function(x)
+        sizes.append(x.square().mean().sqrt().item())
+    return sizes
