@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jupyter_client.manager import start_new_kernel
 from torch import nn
 
+from course_utils._muon import orthogonal
 from course_utils.data import ImageSet
 from course_utils.training import evaluate, fit, one_cycle, seed_everything
 
@@ -58,6 +59,58 @@ def test_the_loop_takes_the_steps_that_torchs_sgd_would_take():
     assert len(history.losses) == 10 and history.losses[-1] == pytest.approx(loss.item(), rel=1e-3)
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
+
+
+def test_bfloat16_is_torchs_autocast_with_weights_and_loss_in_float32():
+    train, dtypes = image_set(), []
+    ours, theirs = network(), network()
+    ours[0].register_forward_hook(lambda layer, inputs, output: dtypes.append(output.dtype))
+    settings = {"epochs": 1, "batch_size": 96, "learning_rate": 0.05, "momentum": 0.0, "weight_decay": 0.0}
+    history = fit(ours, train, **settings, warm_up=0.0, bfloat16=True, progress=False)
+    batch = torch.randperm(96, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = theirs(train.images[batch])
+    loss = F.cross_entropy(logits.float(), train.labels[batch])
+    loss.backward()
+    assert dtypes == [torch.bfloat16] and history.losses == [pytest.approx(loss.item(), rel=1e-3)]
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert mine.dtype == torch.float32
+        torch.testing.assert_close(mine, other - 0.05 * other.grad, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 144), (2, 32, 9), (1, 64, 64)])
+def test_orthogonal_steps_keep_the_singular_vectors(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    left, values, right = torch.linalg.svd(orthogonal(matrices), full_matrices=False)
+    large = values > 0.3  # what is nearly singular stays small
+    assert large.float().mean() > 0.9 and values.max() < 1.4
+    torch.testing.assert_close(left @ right, u @ v, rtol=0, atol=1e-3)
+
+
+def test_muon_moves_kernels_by_an_orthogonal_matrix_and_leaves_the_rest_to_sgd():
+    train = image_set()
+    ours, theirs = network(), network()
+    settings = {"epochs": 1, "batch_size": 96, "learning_rate": 0.3, "weight_decay": 0.0, "warm_up": 0.0}
+    fit(ours, train, **settings, optimiser="muon", progress=False)
+    fit(theirs, train, **settings, progress=False)
+    before = network()[0].weight.flatten(1)
+    step = before * (8**0.5 / before.norm()) - ours[0].weight.flatten(1)
+    values = torch.linalg.svdvals(step.detach() / 0.1)
+    assert values.max() < 1.4 and values.median() > 0.6
+    for name, mine in ours.named_parameters():
+        if name != "0.weight":
+            torch.testing.assert_close(mine, theirs.get_parameter(name), rtol=1e-3, atol=1e-5)
+
+
+def test_muon_learns_and_repeats_itself():
+    runs = [
+        fit(network(), image_set(960), image_set(300, seed=1), epochs=2, optimiser="muon", progress=False)
+        for _ in range(2)
+    ]
+    assert runs[0].losses == runs[1].losses and runs[0].test_error < 0.2
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))  # nothing for Muon to do
+    assert fit(linear, image_set(), epochs=1, optimiser="muon", progress=False).stopped == ""
 
 
 def test_the_fall_is_the_cosine_of_torchs_one_cycle():
@@ -160,6 +213,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(capsys):
         ({"epochs": 1, "batch_size": 2.5}, "batch_size"),
         ({"epochs": 1, "learning_rate": -1.0}, "learning_rate"),
         ({"epochs": 1, "warm_up": 2}, "warm_up"),
+        ({"epochs": 1, "optimiser": "adam"}, "optimiser"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_anything_runs(setting, sentence):
