@@ -1,8 +1,13 @@
-"""What all tests share: in CI nothing may be skipped, since everything it needs was to be installed."""
+"""What all tests share: their order, and that in CI nothing may be skipped, since all it needs is there."""
 
 import os
 
 import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Quick tests first, the browser last: most of what can break shows within the first minutes."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("browser", "slow")])
 
 
 @pytest.hookimpl(wrapper=True)
