@@ -170,7 +170,8 @@ def cell_notes(notebook: NotebookNode) -> list[str]:
             elif output.ename == "CellTimeoutError":
                 what = "did not end in time"
             elif output.ename in ("SyntaxError", "IndentationError", "TabError"):
-                what = f"has a syntax error: {output.evalue}"
+                where = re.sub(r"\(\d+\.py, (line \d+)\)", r"(\1)", output.evalue)
+                what = f"has a syntax error: {where}"
             else:
                 continue
             notes.append(f"Cell {index} ({first_line}) {what}.")

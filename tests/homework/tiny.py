@@ -126,7 +126,11 @@ ANSWERS = {
     "prints 100 MB": (code("print('x' * 100_000_000)"), 2, "characters of output"),
     "prints for ever": (code(FLOOD), 2, "characters of output"),
     "hoards memory": (code(HOARD), 0, "2 GB of memory"),
-    "syntax error": ({"double": "def double(x)\n    return 2 * x"}, 0, "has a syntax error"),
+    "syntax error": (
+        {"double": "def double(x)\n    return 2 * x"},
+        0,
+        "has a syntax error: expected ':' (line 1)",
+    ),
     "asks": (code("input('name? ')"), 2, None),
 }
 
