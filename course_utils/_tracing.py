@@ -177,7 +177,8 @@ class _Recorder(TorchFunctionMode):
         try:
             if name.startswith("conv"):
                 _refuse_what_meta_takes(Call(name, args, kwargs, ()))
-            result = func(*args, **kwargs)
+            known = _batch_norm(*args, **kwargs) if name == "batch_norm" and self.on_meta else None
+            result = func(*args, **kwargs) if known is None else known
         except Exception as error:
             if self._step is None:
                 function = _plain(name)
@@ -286,6 +287,16 @@ class _Recorder(TorchFunctionMode):
         if self._failure is not None and self._failure[0] is error:
             return self._failure[1]
         return _complaint(_label("", self.model), [], error)
+
+
+def _batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, *_
+) -> Tensor | None:
+    """Its result on the meta device where no check can fail: torch takes 2 ms to find it, 53 times in ResNet-50."""
+    vectors = [v for v in (running_mean, running_var, weight, bias) if v is not None]
+    certain = not training and running_mean is not None and input.is_meta and input.ndim > 1
+    fits = all(v.shape == input.shape[1:2] and v.dtype == input.dtype for v in vectors)
+    return torch.empty_like(input) if certain and fits else None
 
 
 _VALUES_MATTER = "what it computes depends on the values in its input, and only their shape is known."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from itertools import product
 from math import log10
 from typing import Any
 
@@ -28,7 +31,9 @@ from course_utils.geometry import LayerRow
 
 Stack = tuple[Layer, ...]
 OWN = "your own stack"
+ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
+_PAUSE = 0.05  # seconds between two tables that an idle kernel prepares
 _LENET = (
     "conv 6 k5, relu, average pool k2 s2, conv 16 k5, relu, average pool k2 s2, "
     "flatten, linear 120, relu, linear 84, relu, linear 10"
@@ -74,14 +79,16 @@ class NetworkExplorer(Explorer):
         controls = {
             "network": choice("network", (*NETWORKS, OWN), "AlexNet"),
             "input_size": choice_slider("input size", SIZES, 227),
-            "rows": choice("rows", ("blocks", "layers"), "blocks"),
+            "rows": choice("rows", ROWS, "blocks"),
             "scale": choice("bars", ("log", "linear"), "log"),
             "layer": slider("selected row", 0, 0, MOST_LAYERS - 1),
             "input_channels": slider("input channels", 1, 1, 64),
             "stack": ipywidgets.Text(value=_LENET, description="stack", continuous_update=False),
             "kind": choice("kind", tuple(KINDS), "conv"),
         }
-        controls["input_size"].continuous_update = False  # a table of a new size may take 50 ms
+        controls[
+            "input_size"
+        ].continuous_update = False  # a table of a new size may take 50 ms if none is prepared
         for name, highest in _HIGHEST.items():
             low = 0 if name == "padding" else 1
             controls[name] = slider("outputs" if name == "out" else name, low, low, highest)
@@ -94,6 +101,8 @@ class NetworkExplorer(Explorer):
         }
         title = "A network layer by layer: units, weights, connections, multiply-adds, receptive field."
         super().__init__(title, controls, draw_network, presets=PRESETS)
+        with suppress(RuntimeError):  # outside of a notebook there is no loop
+            _prepare_when_idle(asyncio.get_running_loop(), prepared_tables())
         for button, act in zip(
             self.buttons.values(),
             (self.add, self.remove, lambda: self.move(-1), lambda: self.move(1)),
@@ -246,6 +255,24 @@ def famous_table(name: str, size: int, by: str) -> Table:
     total = {n: getattr(counted.total, n) for n in _SUMMED} | {"params": whole.total.params}
     shape = (network.in_channels, size, size)
     return Table(rows, names, total, shape, code=f"layer_table({network.code}, {shape})")
+
+
+def prepared_tables() -> Iterator[bool]:
+    """Compute one by one all tables that the menus can ask for, so that none has to be waited for later."""
+    for name, size, by in product(NETWORKS, SIZES, ROWS):
+        with suppress(ValueError):  # too small for this network: that is kept too
+            famous_table(name, size, by)
+        yield True
+
+
+def _prepare_when_idle(loop: asyncio.AbstractEventLoop, tables: Iterator[bool]) -> None:
+    """The next table after a pause, when no cell is running; what was computed before takes no time again."""
+
+    def compute_one() -> None:
+        if next(tables, False):
+            _prepare_when_idle(loop, tables)
+
+    loop.call_later(_PAUSE, compute_one)
 
 
 def _block(run: Sequence[LayerRow], depth: int) -> LayerRow:
@@ -401,10 +428,8 @@ def _heads(scale: str) -> str:
 
 def _column(words: Sequence[tuple[float, float, str]], fill: str, anchor: str = "start") -> str:
     """Many short texts; what they share is said once, which halves the bytes."""
-    texts = "".join(
-        f'<text x="{svg.num(x)}" y="{svg.num(y)}" font-size="{_SIZE}">{escape(w)}</text>' for x, y, w in words
-    )
-    return f'<g fill="{fill}" text-anchor="{anchor}">{texts}</g>' if words else ""
+    texts = "".join(f'<text x="{svg.num(x)}" y="{svg.num(y)}">{escape(w)}</text>' for x, y, w in words)
+    return f'<g fill="{fill}" text-anchor="{anchor}" font-size="{_SIZE}">{texts}</g>' if words else ""
 
 
 def _y(index: float) -> float:

@@ -12,12 +12,23 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _SHIFT = {"start": 0, "middle": 0.5, "end": 1}
 
 
+def _texts(element, inherited):
+    """(element, attributes) of each line of text; what a group says holds for its texts."""
+    style = inherited | {
+        k: v for k, v in element.attrib.items() if k in ("font-size", "font-weight", "text-anchor")
+    }
+    if element.tag == f"{_SVG}text":
+        yield element, style
+    for child in element:
+        yield from _texts(child, style)
+
+
 def _text_boxes(root):
     """(left, top, right, bottom, words) of each line of text, in the widest font a reader may have."""
-    for element in root.iter(f"{_SVG}text"):
-        words, size = element.text or "", float(element.get("font-size"))
-        width = svg_text.text_width(words, size, element.get("font-weight") == "700")
-        left = float(element.get("x")) - _SHIFT[element.get("text-anchor", "start")] * width
+    for element, style in _texts(root, {}):
+        words, size = element.text or "", float(style["font-size"])
+        width = svg_text.text_width(words, size, style.get("font-weight") == "700")
+        left = float(element.get("x")) - _SHIFT[style.get("text-anchor", "start")] * width
         y = float(element.get("y"))
         yield left, y - 0.75 * size, left + width, y + 0.2 * size, words
 
@@ -37,7 +48,7 @@ def check_picture():
         width, height = map(float, root.get("viewBox").split()[2:])
         assert "width:100%" in root.get("style")
         least = float(re.search(r"min-width:([\d.]+)px", root.get("style"))[1])
-        smallest = min(float(e.get("font-size")) for e in root.iter(f"{_SVG}text"))
+        smallest = min(float(style["font-size"]) for _, style in _texts(root, {}))
         assert smallest * least / width > 10.99
         assert len(svg.encode()) <= most_bytes
         assert not re.search(r"\bnan\b|\binf\b", svg.split("data:image")[0])

@@ -1,8 +1,12 @@
 """network_explorer against layer_table and torch: famous networks at any size, and stacks of every kind."""
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from xml.etree import ElementTree
 
 import pytest
@@ -11,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from course_utils.explorers import network as module
 from course_utils.explorers import network_explorer
-from course_utils.explorers._networks import COUNTED, NETWORKS
+from course_utils.explorers._networks import COUNTED, NETWORKS, _table_or_reason
 from course_utils.explorers._stack import KINDS, MOST_LAYERS, Layer, measure, parse, to_code, to_text
-from course_utils.explorers.network import OWN, PRESETS, SIZES, draw_network
+from course_utils.explorers.network import OWN, PRESETS, ROWS, SIZES, draw_network
 from course_utils.geometry import layer_table
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -236,6 +241,29 @@ def test_what_is_not_offered_is_refused():
         network_explorer(network="ResNet-20")
     with pytest.raises(ValueError, match="input_size"):
         network_explorer(input_size=100)
+
+
+def test_an_idle_kernel_prepares_every_table_and_leaves_random_numbers_alone(monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE", 0)
+    monkeypatch.setattr(module, "SIZES", (28, 227))
+    _table_or_reason.cache_clear()
+    module.famous_table.cache_clear()
+    before = torch.get_rng_state()
+
+    async def scenario():
+        explorer = network_explorer()
+        await asyncio.sleep(3)
+        return explorer
+
+    with ThreadPoolExecutor(1) as thread:  # this one may have a loop: the browser tests leave theirs running
+        explorer = thread.submit(asyncio.run, scenario()).result()
+    assert torch.equal(torch.get_rng_state(), before)
+    misses = _table_or_reason.cache_info().misses
+    assert misses == 2 * len(NETWORKS)
+    for name, size, rows in product(NETWORKS, (28, 227), ROWS):
+        with suppress(ValueError):  # too small or too large for this network
+            draw_network(explorer.values | {"network": name, "input_size": size, "rows": rows})
+    assert _table_or_reason.cache_info().misses == misses
 
 
 def test_a_redraw_is_quick():
