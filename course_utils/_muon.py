@@ -26,7 +26,7 @@ class Muon(torch.optim.Optimizer):
         by_shape: dict[torch.Size, list[nn.Parameter]] = {}
         for kernel in kernels:
             by_shape.setdefault(kernel.shape, []).append(kernel)
-        self.stacks = [(same, torch.zeros(len(same), len(same[0]), 1)) for same in by_shape.values()]
+        self.stacks = [(same, same[0].new_zeros(len(same), len(same[0]), 1)) for same in by_shape.values()]
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
@@ -34,7 +34,7 @@ class Muon(torch.optim.Optimizer):
         momentum, rate = self.param_groups[0]["momentum"], STEP * self.param_groups[0]["lr"]
         for n, (kernels, velocity) in enumerate(self.stacks):
             gradients = torch.stack([kernel.grad.flatten(1) for kernel in kernels])
-            velocity = momentum * velocity.to(gradients.device) + gradients
+            velocity = momentum * velocity + gradients
             self.stacks[n] = kernels, velocity
             for kernel, step in zip(kernels, orthogonal(gradients + momentum * velocity), strict=True):
                 kernel.mul_(len(kernel) ** 0.5 / kernel.norm())

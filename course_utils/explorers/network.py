@@ -86,9 +86,8 @@ class NetworkExplorer(Explorer):
             "stack": ipywidgets.Text(value=_LENET, description="stack", continuous_update=False),
             "kind": choice("kind", tuple(KINDS), "conv"),
         }
-        controls[
-            "input_size"
-        ].continuous_update = False  # a table of a new size may take 50 ms if none is prepared
+        # A table of a new size may take 50 ms where none is prepared.
+        controls["input_size"].continuous_update = False
         for name, highest in _HIGHEST.items():
             low = 0 if name == "padding" else 1
             controls[name] = slider("outputs" if name == "out" else name, low, low, highest)

@@ -216,9 +216,8 @@ def test_png_takes_the_theme(dark_theme):
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40), st.booleans())
 def test_text_width_is_pillows(words, bold):
     font = ImageFont.truetype(svg.font_files()[bold], 1000)
-    exact = (
-        sum(map(font.getlength, words)) * 13 / 1000
-    )  # one by one: without kerning, which moves "Ta" closer
+    # One by one, since kerning, which moves "Ta" closer, is left out.
+    exact = sum(map(font.getlength, words)) * 13 / 1000
     assert svg.text_width(words, 13, bold) == pytest.approx(exact, rel=0.1, abs=2)
 
 
