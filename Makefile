@@ -8,7 +8,7 @@
 # make check                lint and the quick tests, in under a minute
 # make test                 everything: also notebooks, JupyterLab in a browser
 # make bench                measure beside what people would use instead: a table, build/bench.md; about
-#                           40 minutes, on a machine that does nothing else
+#                           35 minutes, on a machine that does nothing else
 # make bench ONLY=metrics,geometry
 #                           some parts of startup, explorers, geometry, metrics, training, speed, notebooks
 # make bench UPDATE=1       also write the table into README.md
@@ -71,8 +71,12 @@ lint: setup-test
 check: lint
 	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not browser"
 
+# Two files of tests at a time, then the tests that need all processors: the lectures, for one.
 test: lint
-	@$(STATE_ENV) $(PY) -m pytest
+	@status=0; \
+	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not alone" || status=$$?; \
+	$(STATE_ENV) $(PY) -m pytest -m alone || status=$$?; \
+	exit $$status
 
 # Packages of the extra `bench` that do not install leave rows that say so.
 bench: setup-test

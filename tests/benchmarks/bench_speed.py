@@ -20,9 +20,9 @@ from course_utils.metrics import topk_errors
 from course_utils.models import resnet18, resnet_cifar
 from course_utils.training import evaluate, fit
 
-EPOCHS, DEPTH, LONG_DEPTH = 2.4, 14, 20
+EPOCHS, DEPTH, LONG_DEPTH = 2.2, 14, 20
 ERROR, SECONDS, LONG_ERROR, LONG_SECONDS = 0.081, 30, 0.065, 150
-SEEDS = (0, 1, 2)
+SEEDS, LONG_SEEDS = (0, 1, 2), (0,)
 THEIR_EPOCHS, THEIR_BATCH, THEIR_STEPS = 10, 128, 5
 
 
@@ -85,8 +85,8 @@ def runs(
         done.append(recipe(train, test, seed=seed, **settings))
     each = ", ".join(f"{run.error:.2%} in {run.seconds:.0f} s" for run in done)
     seconds, error = (statistics.median(getattr(run, name) for run in done) for name in ("seconds", "error"))
-    bits = 16 if settings["bfloat16"] else 32
-    name = f"ResNet-{settings['depth']}, {bits}-bit, {settings['epochs']:.2f} epochs, {len(seeds)} seeds"
+    bits, numbers = 16 if settings["bfloat16"] else 32, ", ".join(map(str, seeds))
+    name = f"ResNet-{settings['depth']}, {bits}-bit, {settings['epochs']:.2f} epochs, seeds {numbers}"
     return seconds, error, f"{name}: {each}"
 
 
@@ -101,8 +101,8 @@ def rows(
     bfloat16 = epoch_seconds(train, DEPTH, bfloat16=True) < epoch_seconds(train, DEPTH, bfloat16=False)
     seconds, error, note = runs(train, test, seeds, depth=DEPTH, epochs=epochs, bfloat16=bfloat16)
     long_epochs = long_seconds / epoch_seconds(train, LONG_DEPTH, bfloat16)
-    long, long_error, long_note = runs(
-        train, test, seeds, depth=LONG_DEPTH, epochs=long_epochs, bfloat16=bfloat16
+    _, long_error, long_note = runs(
+        train, test, LONG_SEEDS, depth=LONG_DEPTH, epochs=long_epochs, bfloat16=bfloat16
     )
     reached = error <= ERROR
     note = note if reached else f"{ERROR:.1%} not reached; {note}"
@@ -127,7 +127,7 @@ def rows(
             round(100 * long_error, 4),
             unit="%",
             goal=f"ours <= {100 * LONG_ERROR:.3g}",
-            note=f"{long_note}; median {long:.0f} s",
+            note=long_note,
         ),
     ]
     if not reached:
