@@ -6,8 +6,8 @@ import pytest
 
 
 def pytest_collection_modifyitems(items):
-    """Quick tests first, the browser last: most of what can break shows within the first minutes."""
-    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("browser", "slow")])
+    """Quick tests first: most of what can break shows within the first minute. The longest, in the browser, next."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("slow", "browser")])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -135,6 +135,7 @@ def without_network() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(1200)
 @every_notebook
 def test_it_runs_from_a_clean_kernel_in_time_and_memory(path):
