@@ -418,6 +418,8 @@ def _curve(layers: tuple[LayerField, ...], index: int, values: dict[str, Any], k
     photo_y = _CURVE_Y - SIZE / most * _CURVE_HEIGHT
     dots = _measured_dots(layers, values, kind, step, most)
     x, y = points[index]
+    label = layers[index].label
+    label_x = min(max(x, _CURVE_X + 30), _WIDTH - svg.text_width(label, 13, bold=True) / 2)
     ticks = [(v / most, str(v)) for v in range(0, int(most), 100 if most < 600 else 200)]
     return "".join(
         [
@@ -432,14 +434,7 @@ def _curve(layers: tuple[LayerField, ...], index: int, values: dict[str, Any], k
             svg.boxes([(a - 4, b - 4, 8, 8) for a, b in dots], svg.PURPLE),
             svg.line(x, _CURVE_Y, x, y, svg.VERMILION, 1, "2 3"),
             f'<circle cx="{svg.num(x)}" cy="{svg.num(y)}" r="6" fill="{svg.VERMILION}"/>',
-            svg.text(
-                min(max(x, _CURVE_X + 30), _WIDTH - 40),
-                _CURVE_Y + 18,
-                layers[index].label,
-                13,
-                "middle",
-                True,
-            ),
+            svg.text(label_x, _CURVE_Y + 18, label, 13, "middle", True),
             svg.text(max(x, _CURVE_X + 14), y - 12, sizes[index], 14, "middle", True),
             svg.text(_CURVE_X + _CURVE_WIDTH / 2, _CURVE_Y + 38, "layers, from the input on", 13, "middle"),
             svg.legend(

@@ -53,6 +53,12 @@ def test_any_setting_shows_what_geometry_says(values, check_picture):
         assert row == min(values["row"], layer.out_shape[1] - 1)
 
 
+@pytest.mark.parametrize("network", list(NETWORKS))
+def test_every_layers_name_has_room(network, check_picture):
+    for layer in network_layers(network):
+        check_picture(SHARED.set(network=network, layer=layer.label, effective=BOX).svg)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_layers_are_geometrys(name):
     entry = NETWORKS[name]
