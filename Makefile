@@ -8,7 +8,7 @@
 # make check                lint and the quick tests, in under a minute
 # make test                 everything: also notebooks, JupyterLab in a browser
 # make bench                measure beside what people would use instead: a table, build/bench.md; about
-#                           35 minutes, on a machine that does nothing else
+#                           30 minutes, on a machine that does nothing else
 # make bench ONLY=metrics,geometry
 #                           some parts of startup, explorers, geometry, metrics, training, speed, notebooks
 # make bench UPDATE=1       also write the table into README.md

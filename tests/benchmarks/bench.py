@@ -1,6 +1,6 @@
 """Run the benchmarks and write one table, build/bench.md; `make bench` calls this.
 
-    python tests/benchmarks/bench.py                         # all, about 35 minutes on two quiet cores
+    python tests/benchmarks/bench.py                         # all, about 30 minutes on two quiet cores
     python tests/benchmarks/bench.py --only metrics,geometry
     python tests/benchmarks/bench.py --update                # also the section of README.md
 
