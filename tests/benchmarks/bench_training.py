@@ -5,6 +5,7 @@ Goals: at least 5 times the DataLoader with per-image transforms, and at most 3 
 
 import statistics
 import time
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -74,13 +75,21 @@ def data_loader(train: ImageSet, batch: int, workers: int) -> float:
     return time.perf_counter() - start
 
 
-def overhead(train: ImageSet, batch: int, rounds: int) -> list[dict]:
-    """`fit` beside the bare loop, taking turns: the best time of each, since a disturbance only ever adds."""
-    times: dict[str, list[float]] = {"fit": [], "bare loop": []}
+def taking_turns(
+    ways: dict[str, Callable[[ImageSet, int], float]], train: ImageSet, batch: int, rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of an epoch by each way, `rounds` times; one after the other, so that all meet the same disturbances."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
-        for name, run in (("fit", our_fit), ("bare loop", bare_loop)):
+        for name, run in ways.items():
             progress(f"training: batch {batch}, round {number + 1}, {len(train):,} images, {name}")
             times[name].append(run(train, batch))
+    return times
+
+
+def overhead(train: ImageSet, batch: int, rounds: int) -> list[dict]:
+    """`fit` beside the bare loop, taking turns: the best time of each, since a disturbance only ever adds."""
+    times = taking_turns({"fit": our_fit, "bare loop": bare_loop}, train, batch, rounds)
     best = [min(each) for each in times.values()]
     note = f"best of {rounds} with {len(train):,} images"
     what = f"LeNet-5 with fit, batch {batch}; theirs: bare loop"
@@ -90,11 +99,7 @@ def overhead(train: ImageSet, batch: int, rounds: int) -> list[dict]:
 def beside_loader(train: ImageSet, batch: int, rounds: int) -> list[dict]:
     """A row for each number of workers; the ways take turns, medians."""
     ways = {"fit": our_fit} | {f"{n} workers": partial(data_loader, workers=n) for n in (0, 2)}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        for name, run in ways.items():
-            progress(f"training: batch {batch}, round {number + 1}, LeNet-5 epoch, {name}")
-            times[name].append(run(train, batch))
+    times = taking_turns(ways, train, batch, rounds)
     rate = {name: len(train) / statistics.median(each) for name, each in times.items()}
     what = f"LeNet-5 epoch with fit, batch {batch}; theirs: Dataset, DataLoader, transforms,"
     goal = {"unit": "images/s", "goal": "ratio >= 5"}
