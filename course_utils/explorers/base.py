@@ -23,11 +23,12 @@ but ValueError; it runs several times per second, so what is slow is cached outs
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import ipywidgets
@@ -37,6 +38,7 @@ from course_utils.explorers import svg as svg_text
 _NUMBERS = count()
 _MARKED, _UNMARKED = f"3px solid {svg_text.VERMILION}", "3px solid transparent"
 _CUSTOM = "your own"
+_PAUSE = 0.05  # seconds between two pieces of work that an idle kernel does
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,29 @@ class Explorer(ipywidgets.VBox):
             if len(found) == most:
                 break
         return found
+
+
+# --- work behind the scenes ---------------------------------------------------------------------------
+
+
+def after_pause(seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle | None:
+    """Call `act` in so many seconds, once no cell is running; outside of a notebook there is no loop: None."""
+    with suppress(RuntimeError):
+        return asyncio.get_running_loop().call_later(seconds, act)
+    return None
+
+
+def prepare_when_idle(work: Iterator[Any]) -> None:
+    """Take the next item of `work` after a pause, again and again, so that no reader has to wait for it later.
+
+    An item takes less time than a reader notices, since a control moved meanwhile is answered after it.
+    """
+
+    def do_next() -> None:
+        for _ in islice(work, 1):
+            prepare_when_idle(work)
+
+    after_pause(_PAUSE, do_next)
 
 
 # --- controls -----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,14 +25,13 @@ from course_utils.explorers._stack import (
     to_code,
     to_text,
 )
-from course_utils.explorers.base import Explorer, Picture, choice, choice_slider, slider
+from course_utils.explorers.base import Explorer, Picture, choice, choice_slider, prepare_when_idle, slider
 from course_utils.geometry import LayerRow
 
 Stack = tuple[Layer, ...]
 OWN = "your own stack"
 ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
-_PAUSE = 0.05  # seconds between two tables that an idle kernel prepares
 _LENET = (
     "conv 6 k5, relu, average pool k2 s2, conv 16 k5, relu, average pool k2 s2, "
     "flatten, linear 120, relu, linear 84, relu, linear 10"
@@ -100,8 +98,7 @@ class NetworkExplorer(Explorer):
         }
         title = "A network layer by layer: units, weights, connections, multiply-adds, receptive field."
         super().__init__(title, controls, draw_network, presets=PRESETS)
-        with suppress(RuntimeError):  # outside of a notebook there is no loop
-            _prepare_when_idle(asyncio.get_running_loop(), prepared_tables())
+        prepare_when_idle(prepared_tables())
         for button, act in zip(
             self.buttons.values(),
             (self.add, self.remove, lambda: self.move(-1), lambda: self.move(1)),
@@ -256,22 +253,12 @@ def famous_table(name: str, size: int, by: str) -> Table:
     return Table(rows, names, total, shape, code=f"layer_table({network.code}, {shape})")
 
 
-def prepared_tables() -> Iterator[bool]:
+def prepared_tables() -> Iterator[None]:
     """Compute one by one all tables that the menus can ask for, so that none has to be waited for later."""
     for name, size, by in product(NETWORKS, SIZES, ROWS):
         with suppress(ValueError):  # too small for this network: that is kept too
             famous_table(name, size, by)
-        yield True
-
-
-def _prepare_when_idle(loop: asyncio.AbstractEventLoop, tables: Iterator[bool]) -> None:
-    """The next table after a pause, when no cell is running; what was computed before takes no time again."""
-
-    def compute_one() -> None:
-        if next(tables, False):
-            _prepare_when_idle(loop, tables)
-
-    loop.call_later(_PAUSE, compute_one)
+        yield
 
 
 def _block(run: Sequence[LayerRow], depth: int) -> LayerRow:

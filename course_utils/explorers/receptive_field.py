@@ -6,7 +6,6 @@ import asyncio
 import base64
 import io
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -19,7 +18,7 @@ from course_utils.data import photos, preprocess, to_pixels
 from course_utils.explorers import svg
 from course_utils.explorers._networks import block_of, blocks, light_alexnet, light_vgg16, spoken_names
 from course_utils.explorers._stack import spoken
-from course_utils.explorers.base import Explorer, Picture, choice, choice_slider, slider
+from course_utils.explorers.base import Explorer, Picture, after_pause, choice, choice_slider, slider
 from course_utils.geometry import ReceptiveField, effective_receptive_field, layer_table
 from course_utils.models.googlenet import googlenet
 from course_utils.models.resnet import resnet18, resnet50
@@ -104,8 +103,7 @@ class ReceptiveFieldExplorer(Explorer):
             self._pending.cancel()
             self._pending = None
         if self.state.get("waiting"):
-            with suppress(RuntimeError):  # outside of a notebook there is no loop: call `measure`
-                self._pending = asyncio.get_running_loop().call_later(_PAUSE, self.measure)
+            self._pending = after_pause(_PAUSE, self.measure)  # outside of a notebook: call `measure`
 
     def _follow_layer(self) -> None:
         """In another layer, choose the unit at about the same place of the photo."""

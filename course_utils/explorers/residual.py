@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import product
+from itertools import islice, product
 from math import ceil, floor, log10
 from typing import Any
 
@@ -15,11 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.explorers import svg
-from course_utils.explorers.base import Explorer, Picture, choice_slider, slider, switch
+from course_utils.explorers.base import (
+    Explorer,
+    Picture,
+    choice_slider,
+    prepare_when_idle,
+    slider,
+    switch,
+)
 from course_utils.models.resnet import Block, ResNet, resnet_cifar
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
 SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
+SEEDS = range(10)
 WIDTHS, STEM = (8, 16, 32), (5, 4, 2)  # small enough to run while a slider moves
 _IMAGES = 16
 PRESETS = {
@@ -43,16 +51,15 @@ def residual_explorer(**initial: Any) -> Explorer:
     controls = {
         "depth": choice_slider("depth", DEPTHS, 20),
         "scale": choice_slider("first weights ×", [(f"{scale:g}", scale) for scale in SCALES], 1.0),
-        "seed": slider("seed", 0, 0, 9),
+        "seed": slider("seed", 0, SEEDS[0], SEEDS[-1]),
         "skip": switch("shortcuts (residual)", True),
         "norm": switch("batch normalisation", True),
     }
-    for depth, norm, skip in product(DEPTHS, (True, False), (True, False)):
-        signals(
-            depth, skip, norm, 1.0, 0
-        )  # a fraction of a second, once; other seeds and scales when asked for
+    for _ in islice(prepared_signals(), len(DEPTHS) * 2):
+        pass  # a fraction of a second, once; other scales and seeds when the kernel is idle or asked for them
     title = "Activations and gradients in each layer of a residual network and its plain twin."
     explorer = Explorer(title, controls, draw_signals, presets=PRESETS)
+    prepare_when_idle(prepared_signals())
     return explorer.set(**initial) if initial else explorer
 
 
@@ -141,6 +148,15 @@ def signals(depth: int, skip: bool, norm: bool, scale: float, seed: int) -> Sign
         return _measure(model, *_images())
 
 
+def prepared_signals() -> Iterator[None]:
+    """Measure all that the controls can ask for, a network and its twin at a time; scale 1 and seed 0 first."""
+    scales = sorted(SCALES, key=lambda scale: scale != 1)
+    for seed, scale, depth, norm in product(SEEDS, scales, DEPTHS, (True, False)):
+        for skip in (True, False):
+            signals(depth, skip, norm, scale, seed)
+        yield
+
+
 @contextmanager
 def _scaled(layers: list[nn.Conv2d], scale: float) -> Iterator[None]:
     before = [layer.weight.detach().clone() for layer in layers] if scale != 1 else []
@@ -168,8 +184,8 @@ _USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 def draw_signals(values: dict[str, Any]) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
     depth, skip, norm = values["depth"], values["skip"], values["norm"]
-    settings = {name: values[name] for name in ("depth", "norm", "scale", "seed")}
-    chosen, twin = signals(skip=skip, **settings), signals(skip=not skip, **settings)
+    rest = norm, values["scale"], values["seed"]  # by position: a cache tells names and positions apart
+    chosen, twin = signals(depth, skip, *rest), signals(depth, not skip, *rest)
     words = _sentences(chosen)
     body = [
         svg.text(

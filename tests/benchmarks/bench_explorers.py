@@ -16,7 +16,7 @@ import ipywidgets
 from bench_table import attempt, progress, row
 
 from course_utils import explorers
-from course_utils.explorers import network
+from course_utils.explorers import network, residual
 from course_utils.explorers.base import Explorer
 
 UPDATES, MATPLOTLIB_UPDATES = 500, 30
@@ -29,6 +29,7 @@ MEASURED = (
     "vgg_explorer",
     "residual_explorer",
 )
+PREPARED = {"network_explorer": network.prepared_tables, "residual_explorer": residual.prepared_signals}
 
 
 class Recorder:
@@ -151,9 +152,8 @@ def updates_of(name: str, updates: int) -> tuple[list[float], list[int]]:
     explorer = getattr(explorers, name)()
     record(explorer)
     timed(explorer.controls, 50)  # fonts and caches
-    if name == "network_explorer":  # in a notebook an idle kernel prepares them in the first seconds
-        for _ in network.prepared_tables():
-            pass
+    for _ in PREPARED.get(name, tuple)():  # in a notebook an idle kernel does this in the first minute
+        pass
     return timed(explorer.controls, updates)
 
 

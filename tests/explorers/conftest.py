@@ -1,6 +1,8 @@
 """Checks that every explorer's picture must pass, whatever its setting."""
 
+import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -35,6 +37,19 @@ def _text_boxes(root):
 
 def _overlap(a, b, slack=1):
     return min(a[2], b[2]) - max(a[0], b[0]) > slack and min(a[3], b[3]) - max(a[1], b[1]) > slack
+
+
+@pytest.fixture(scope="session")
+def in_a_loop():
+    """Run a coroutine function in a loop, as a kernel would."""
+
+    def run(scenario):
+        with ThreadPoolExecutor(
+            1
+        ) as thread:  # this one may have a loop: the browser tests leave theirs running
+            return thread.submit(asyncio.run, scenario()).result()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -15,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from course_utils.explorers import base, network_explorer
 from course_utils.explorers import network as module
-from course_utils.explorers import network_explorer
 from course_utils.explorers._networks import COUNTED, NETWORKS, _table_or_reason
 from course_utils.explorers._stack import KINDS, MOST_LAYERS, Layer, measure, parse, to_code, to_text
 from course_utils.explorers.network import OWN, PRESETS, ROWS, SIZES, draw_network
@@ -243,8 +242,8 @@ def test_what_is_not_offered_is_refused():
         network_explorer(input_size=100)
 
 
-def test_an_idle_kernel_prepares_every_table_and_leaves_random_numbers_alone(monkeypatch):
-    monkeypatch.setattr(module, "_PAUSE", 0)
+def test_an_idle_kernel_prepares_every_table_and_leaves_random_numbers_alone(monkeypatch, in_a_loop):
+    monkeypatch.setattr(base, "_PAUSE", 0)
     monkeypatch.setattr(module, "SIZES", (28, 227))
     _table_or_reason.cache_clear()
     module.famous_table.cache_clear()
@@ -255,8 +254,7 @@ def test_an_idle_kernel_prepares_every_table_and_leaves_random_numbers_alone(mon
         await asyncio.sleep(3)
         return explorer
 
-    with ThreadPoolExecutor(1) as thread:  # this one may have a loop: the browser tests leave theirs running
-        explorer = thread.submit(asyncio.run, scenario()).result()
+    explorer = in_a_loop(scenario)
     assert torch.equal(torch.get_rng_state(), before)
     misses = _table_or_reason.cache_info().misses
     assert misses == 2 * len(NETWORKS)

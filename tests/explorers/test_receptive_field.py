@@ -1,7 +1,6 @@
 """receptive_field_explorer against geometry: boxes, clipping, measured fields, and any order of settings."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -100,7 +99,7 @@ def test_a_measurement_is_geometrys_and_kept():
     assert not e.state["waiting"]
 
 
-def test_in_a_running_loop_it_measures_by_itself(monkeypatch):
+def test_in_a_running_loop_it_measures_by_itself(monkeypatch, in_a_loop):
     monkeypatch.setattr(module, "_PAUSE", 0.01)
 
     async def scenario():
@@ -113,8 +112,7 @@ def test_in_a_running_loop_it_measures_by_itself(monkeypatch):
         await asyncio.sleep(0.3)
         assert not e.state["waiting"] and len(module._measured) == before + 1
 
-    with ThreadPoolExecutor(1) as thread:  # this one may have a loop: the browser tests leave theirs running
-        thread.submit(asyncio.run, scenario()).result()
+    in_a_loop(scenario)
 
 
 def test_trained_weights_are_offered_only_where_they_are(check_picture):

@@ -1,5 +1,9 @@
 """residual_explorer against autograd, hooks and what theory says of scaled weights."""
 
+import asyncio
+import time
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils import data, models
-from course_utils.explorers import residual, residual_explorer, svg
+from course_utils.explorers import base, residual, residual_explorer, svg
 from course_utils.explorers.residual import PRESETS, layer_signals, signals
 
 SHARED = residual_explorer()
@@ -92,6 +96,29 @@ def test_asking_again_gives_the_same_and_leaves_the_random_state_alone():
     assert signals(20, True, True, 1.4, 7) == first
     assert torch.equal(torch.get_rng_state(), before)
     assert signals(20, True, True, 1.4, 6) != first
+
+
+def test_an_idle_kernel_measures_all_that_the_controls_can_ask_for(monkeypatch, in_a_loop):
+    monkeypatch.setattr(base, "_PAUSE", 0)
+    monkeypatch.setattr(residual, "DEPTHS", (8, 20))
+    signals.cache_clear()
+    before = torch.get_rng_state()
+
+    async def scenario():
+        explorer = residual_explorer(depth=8)
+        until = time.monotonic() + 60
+        while signals.cache_info().misses < 2 * 5 * 10 * 4 and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+        return explorer
+
+    explorer = in_a_loop(scenario)
+    assert torch.equal(torch.get_rng_state(), before)
+    misses = signals.cache_info().misses
+    assert misses == 2 * 5 * 10 * 4
+    for depth, scale, seed in product((8, 20), residual.SCALES, range(10)):
+        for preset in PRESETS.values():
+            explorer.set(**preset | {"depth": depth, "scale": scale, "seed": seed})
+    assert signals.cache_info().misses == misses
 
 
 @pytest.mark.parametrize("seed", range(3))
