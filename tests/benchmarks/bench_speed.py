@@ -79,13 +79,14 @@ def their_seconds(train: ImageSet) -> float:
 def runs(train: ImageSet, test: ImageSet, seeds: tuple[int, ...], **settings) -> tuple[float, float, str]:
     """Median seconds, median error, and all of them in words."""
     bits = 16 if settings["bfloat16"] else 32
-    name = f"ResNet-{DEPTH} of {'-'.join(map(str, settings['widths']))} channels, {bits}-bit"
-    name, done = f"{name}, {settings['epochs']:.2f} epochs", []
+    network = f"ResNet-{DEPTH} of {'-'.join(map(str, settings['widths']))} channels"
+    name = f"{network}, {bits}-bit, {settings['epochs']:.2f} epochs"
+    done = []
     for seed in seeds:
         progress(f"speed: {name}, seed {seed}")
         done.append(recipe(train, test, seed=seed, **settings))
     each = ", ".join(f"{run.error:.2%} in {run.seconds:.0f} s" for run in done)
-    seconds, error = (statistics.median(getattr(run, name) for run in done) for name in ("seconds", "error"))
+    seconds, error = (statistics.median(getattr(run, what) for run in done) for what in ("seconds", "error"))
     return seconds, error, f"{name}, seeds {', '.join(map(str, seeds))}: {each}"
 
 

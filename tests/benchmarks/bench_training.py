@@ -110,7 +110,7 @@ def overhead(train: ImageSet, batch: int, rounds: int) -> list[dict]:
 
 def beside_loader(train: ImageSet, batch: int, rounds: int, augment: bool = False) -> list[dict]:
     """A row for each number of workers; the ways take turns, medians."""
-    ways = {"fit": partial(our_fit, augment=shift_and_flip) if augment else our_fit}
+    ways = {"fit": partial(our_fit, augment=shift_and_flip if augment else None)}
     ways |= {f"{n} workers": partial(data_loader, workers=n, augment=augment) for n in (0, 2)}
     times = taking_turns(ways, train, batch, rounds)
     rate = {name: len(train) / statistics.median(each) for name, each in times.items()}
