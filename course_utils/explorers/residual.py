@@ -15,14 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.explorers import svg
-from course_utils.explorers.base import (
-    Explorer,
-    Picture,
-    choice_slider,
-    prepare_when_idle,
-    slider,
-    switch,
-)
+from course_utils.explorers.base import Explorer, Picture, choice_slider, prepare_when_idle, slider, switch
 from course_utils.models.resnet import Block, ResNet, resnet_cifar
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
@@ -55,11 +48,12 @@ def residual_explorer(**initial: Any) -> Explorer:
         "skip": switch("shortcuts (residual)", True),
         "norm": switch("batch normalisation", True),
     }
-    for _ in islice(prepared_signals(), len(DEPTHS) * 2):
+    work = prepared_signals()
+    for _ in islice(work, len(DEPTHS) * 2):
         pass  # a fraction of a second, once; other scales and seeds when the kernel is idle or asked for them
     title = "Activations and gradients in each layer of a residual network and its plain twin."
     explorer = Explorer(title, controls, draw_signals, presets=PRESETS)
-    prepare_when_idle(prepared_signals())
+    prepare_when_idle(work)
     return explorer.set(**initial) if initial else explorer
 
 

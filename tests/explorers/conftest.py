@@ -41,12 +41,13 @@ def _overlap(a, b, slack=1):
 
 @pytest.fixture(scope="session")
 def in_a_loop():
-    """Run a coroutine function in a loop, as a kernel would."""
+    """Run a coroutine function in a loop, as a kernel would.
+
+    In a thread of its own: this one may have a loop, since the browser tests leave theirs running.
+    """
 
     def run(scenario):
-        with ThreadPoolExecutor(
-            1
-        ) as thread:  # this one may have a loop: the browser tests leave theirs running
+        with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, scenario()).result()
 
     return run
