@@ -1,4 +1,4 @@
-"""Lecture notebooks in the real JupyterLab: they open, run, and their explorers follow the keyboard."""
+"""Lecture notebooks in the real JupyterLab: they open, and their explorers follow the keyboard."""
 
 import labdriver
 import pytest
@@ -6,7 +6,6 @@ from playwright.sync_api import Locator
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 every_notebook = pytest.mark.parametrize("name", [path.name for path in labdriver.LECTURES])
-RUN_WHOLE = "01"  # the others run their imports and explorers here, and all cells in tests/notebooks
 
 
 def tagged(lab: labdriver.LabPage, *tags: str) -> list[int]:
@@ -56,10 +55,7 @@ def test_a_fresh_clone_shows_every_explorers_picture(open_lab, name):
 @every_notebook
 def test_explorers_follow_the_keyboard(open_lab, name):
     lab = open_lab(name)
-    if name.startswith(RUN_WHOLE):
-        lab.run_all()
-    else:
-        run_explorers(lab)
+    run_explorers(lab)
     explorers = tagged(lab, "explorer")
     assert explorers, "no cell is tagged explorer"
     for index in explorers:

@@ -15,7 +15,7 @@ import pytest
 ROOT = execute.ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 LINES, WORDS = 25, 160
-SECONDS = {"06": 300}  # on two quiet cores; the others have 240
+SECONDS = {"06": 300}  # alone on two cores, as `make bench` measures it; the others have 240
 MEMORY = 2e9
 HANGUL = re.compile(r"[가-힣]")
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -135,7 +135,7 @@ def without_network() -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.lecture
 @pytest.mark.timeout(1200)
 @every_notebook
 def test_it_runs_from_a_clean_kernel_in_time_and_memory(path):
@@ -146,6 +146,6 @@ def test_it_runs_from_a_clean_kernel_in_time_and_memory(path):
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert path.read_bytes() == before
     measures = json.loads((copies / f"{path.stem}.json").read_text())
-    patience = 2 if os.environ.get("CI") == "true" else 1  # its machines are shared
+    patience = 3 if os.environ.get("CI") == "true" else 2  # two run at a time, and CI's machines are shared
     assert measures["seconds"] <= patience * SECONDS.get(path.name[:2], 240)
     assert measures["peak_bytes"] < MEMORY
