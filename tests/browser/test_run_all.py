@@ -3,7 +3,7 @@
 import labdriver
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.lecture, pytest.mark.timeout(900)]
 
 
 def test_the_first_lecture_runs_from_top_to_bottom(open_lab):
