@@ -1,4 +1,4 @@
-"""Run All Cells in the real JupyterLab, as a member does first; tests/notebooks executes the other lectures whole."""
+"""Run All Cells in the real JupyterLab, as a member does first; tests/notebooks runs all lectures without a browser."""
 
 import labdriver
 import pytest
@@ -9,5 +9,4 @@ pytestmark = [pytest.mark.browser, pytest.mark.lecture, pytest.mark.timeout(900)
 def test_the_first_lecture_runs_from_top_to_bottom(open_lab):
     lab = open_lab(labdriver.LECTURES[0].name)
     lab.run_all()
-    assert lab.error_outputs() == []
     assert lab.console_errors == []
