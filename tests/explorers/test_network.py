@@ -242,6 +242,7 @@ def test_what_is_not_offered_is_refused():
         network_explorer(input_size=100)
 
 
+@pytest.mark.slow
 def test_an_idle_kernel_prepares_every_table_and_leaves_random_numbers_alone(monkeypatch, in_a_loop):
     monkeypatch.setattr(base, "_PAUSE", 0)
     monkeypatch.setattr(module, "SIZES", (28, 227))

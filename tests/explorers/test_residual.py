@@ -98,6 +98,7 @@ def test_asking_again_gives_the_same_and_leaves_the_random_state_alone():
     assert signals(20, True, True, 1.4, 6) != first
 
 
+@pytest.mark.slow
 def test_an_idle_kernel_measures_all_that_the_controls_can_ask_for(monkeypatch, in_a_loop):
     monkeypatch.setattr(base, "_PAUSE", 0)
     monkeypatch.setattr(residual, "DEPTHS", (8, 20))
