@@ -84,4 +84,4 @@ test: lint
 bench: setup-test
 	@$(PY) -c "import rf_calc, torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
 		--disable-pip-version-check --constraint constraints.txt --editable ".[bench]" || true
-	@$(STATE_ENV) $(PY) tests/benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)
+	@$(STATE_ENV) $(PY) benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)

@@ -6,8 +6,8 @@ from html import escape
 from math import prod
 from typing import overload
 
-from course_utils._axes import Field, ReceptiveField
-from course_utils._functions import (
+from course_utils.geometry.fields import Field, ReceptiveField
+from course_utils.geometry.functions import (
     ACTIVATIONS,
     ADAPTIVE_POOLS,
     ATTENTION,
@@ -28,10 +28,10 @@ from course_utils._functions import (
     SUMS,
     TRANSPOSED,
 )
-from course_utils._receptive import Fields
-from course_utils._rules import adaptive_windows, pool_window
-from course_utils._sizes import LayerSize, Shape
-from course_utils._tracing import Call, Step, Trace
+from course_utils.geometry.propagation import Fields
+from course_utils.geometry.rules import adaptive_windows, pool_window
+from course_utils.geometry.sizes import LayerSize, Shape
+from course_utils.geometry.trace import Call, Step, Trace
 
 _MOVES = RESHAPES | PERMUTES | SPLITS | SPREADS | {"getitem", "narrow", "pixel_shuffle"}
 # They multiply by weights in ways that are not counted here; a row of noughts would be a lie.

@@ -10,11 +10,11 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
-from course_utils._axes import Field, ReceptiveField, Unknown
-from course_utils._layer_table import LayerRow, LayerTable, tabulate
-from course_utils._receptive import Fields
-from course_utils._sizes import LayerSize, Shape, conv_layer, linear_layer, output_size, pool_layer
-from course_utils._tracing import Ref, Trace, output_of, trace
+from course_utils.geometry.fields import Field, ReceptiveField, Unknown
+from course_utils.geometry.table import LayerRow, LayerTable, tabulate
+from course_utils.geometry.propagation import Fields
+from course_utils.geometry.sizes import LayerSize, Shape, conv_layer, linear_layer, output_size, pool_layer
+from course_utils.geometry.trace import Ref, Trace, output_of, trace
 
 __all__ = [
     "LayerRow",

@@ -1,8 +1,8 @@
 """Run the benchmarks and write one table, build/bench.md; `make bench` calls this.
 
-    python tests/benchmarks/bench.py                         # all, about 30 minutes on two quiet cores
-    python tests/benchmarks/bench.py --only metrics,geometry
-    python tests/benchmarks/bench.py --update                # also the section of README.md
+    python benchmarks/bench.py                         # all, about 30 minutes on two quiet cores
+    python benchmarks/bench.py --only metrics,geometry
+    python benchmarks/bench.py --update                # also the section of README.md
 
 Each part is a module bench_PART.py with a function rows(). Ends with status 1 where a row could not run; a
 missed goal is a result and no failure.

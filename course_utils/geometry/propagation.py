@@ -1,8 +1,8 @@
 """The receptive fields of a whole network, followed through its trace."""
 
-from course_utils._axes import Axis, Field, Frame, NoField, Unknown
-from course_utils._rules import RULES
-from course_utils._tracing import Call, Ref, Step, Trace
+from course_utils.geometry.fields import Axis, Field, Frame, NoField, Unknown
+from course_utils.geometry.rules import RULES
+from course_utils.geometry.trace import Call, Ref, Step, Trace
 
 
 class Fields:

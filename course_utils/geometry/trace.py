@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from course_utils._sizes import Shape
+from course_utils.geometry.sizes import Shape
 
 # They hold layers or nothing: what they compute is in the layers that they call.
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from course_utils._axes import Axis, Field, Frame, NoField
-from course_utils._functions import (
+from course_utils.geometry.fields import Axis, Field, Frame, NoField
+from course_utils.geometry.functions import (
     ACTIVATIONS,
     ADAPTIVE_POOLS,
     ARITHMETIC,
@@ -27,8 +27,8 @@ from course_utils._functions import (
     SUMS,
     TRANSPOSED,
 )
-from course_utils._sizes import Shape
-from course_utils._tracing import Call, Ref
+from course_utils.geometry.sizes import Shape
+from course_utils.geometry.trace import Call, Ref
 
 Inputs = list[tuple[Ref, Field]]  # the tensors that come from the image
 Rule = Callable[[Frame, Call, Inputs], Field]

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 WORDS = {"<=": "at most", ">=": "at least", "==": "exactly"}
 BEGIN, END = "<!-- bench: written by make bench UPDATE=1 -->", "<!-- /bench -->"
