@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench_table import ROOT, attempt, conditions, progress, report, to_markdown, update_section
 
-PARTS = ("startup", "explorers", "geometry", "metrics", "training", "speed", "notebooks")
+PARTS = ("startup", "explorers", "geometry", "metrics", "training", "speed", "notebooks", "homework")
 OUT, README = ROOT / "build" / "bench.md", ROOT / "README.md"
 
 

@@ -121,10 +121,8 @@ def project(module_project):
     return module_project
 
 
-def test_the_second_call_does_nothing_and_is_quick(project):
-    started = time.monotonic()
-    assert project.setup() == (0, "")
-    assert time.monotonic() - started < 2
+def test_the_second_call_does_nothing(project):
+    assert project.setup() == (0, "")  # pip would say what it does
 
 
 def test_new_constraints_are_installed(project):
