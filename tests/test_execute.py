@@ -217,7 +217,7 @@ def test_a_run_cut_short_is_never_stored_as_a_lecture(tmp_path, monkeypatch, cap
     assert "--cut needs --copies elsewhere" in capsys.readouterr().err
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 8) | st.floats(0.1, 8), st.integers(1, 40), st.integers(1, 12))
 def test_cut_training_has_as_many_epochs_of_fewer_steps(monkeypatch, capsys, epochs, batch_size, max_steps):
     images = ImageSet(torch.randn(70, 1, 4, 4), torch.arange(70) % 3, ("a", "b", "c"))
