@@ -6,12 +6,14 @@
 # make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
 # make grade ALL=1          also what has not changed since the last time
 # make check                lint and the quick tests, in under a minute
-# make test                 everything: also notebooks, JupyterLab in a browser
+# make test                 everything, for developers: also notebooks with training cut short, JupyterLab in a
+#                           browser; up to 15 minutes
 # make bench                measure beside what people would use instead: a table, build/bench.md; about
-#                           30 minutes, on a machine that does nothing else
+#                           half an hour, on a machine that does nothing else
 # make bench ONLY=metrics,geometry
-#                           some parts of startup, explorers, geometry, metrics, training, speed, notebooks
-# make bench UPDATE=1       also write the table into README.md
+#                           some parts, each below ten minutes: startup, explorers, geometry, metrics, training,
+#                           speed, homework, notebooks12, notebooks34, notebooks56
+# make bench UPDATE=1       also write the table into benchmarks/README.md
 #
 # Each of them first sets up .venv if it must. Variables, all optional:
 #   PYTHON=python3.13       the Python that makes .venv
@@ -87,6 +89,6 @@ test: lint
 
 # Packages of the extra `bench` that do not install leave rows that say so.
 bench: setup-test
-	@$(PY) -c "import rf_calc, torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
+	@$(PY) -c "import torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
 		--disable-pip-version-check --constraint constraints.txt --editable ".[bench]" || true
 	@$(STATE_ENV) $(PY) benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)
