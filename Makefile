@@ -6,19 +6,22 @@
 # make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
 # make grade ALL=1          also what has not changed since the last time
 # make check                lint and the quick tests, in under a minute
-# make test                 everything: also notebooks, JupyterLab in a browser
+# make test                 everything, for developers: also notebooks with training cut short, JupyterLab in a
+#                           browser; up to 15 minutes
 # make bench                measure beside what people would use instead: a table, build/bench.md; about
-#                           30 minutes, on a machine that does nothing else
+#                           half an hour, on a machine that does nothing else
 # make bench ONLY=metrics,geometry
-#                           some parts of startup, explorers, geometry, metrics, training, speed, notebooks
-# make bench UPDATE=1       also write the table into README.md
+#                           some parts, each below ten minutes: startup, explorers, geometry, metrics, training,
+#                           speed, homework, notebooks12, notebooks34, notebooks56
+# make bench UPDATE=1       also write the table into benchmarks/README.md
 #
 # Each of them first sets up .venv if it must. Variables, all optional:
 #   PYTHON=python3.13       the Python that makes .venv
 #   VENV=some/folder        another place for it
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu
-#                           a further package index for pip: this one has PyTorch for Linux without CUDA,
-#                           200 MB in place of several GB
+#                           a further package index for pip: this one has PyTorch without CUDA, about 200 MB in
+#                           place of 3 GB, and is taken unasked on Linux without an NVIDIA GPU;
+#                           https://pypi.org/simple has the one with CUDA
 
 VENV = .venv
 NB =
@@ -34,10 +37,14 @@ PY = "$(VENV)/bin/python"
 FIRST = $(firstword $(wildcard notebooks/01_*.ipynb) README.md)
 
 # What Jupyter, IPython and matplotlib remember stays in this folder, and the settings and kernels of your
-# home cannot interfere. Not a hidden folder: browsers installed as snaps may not read those.
+# home cannot interfere, nor what PYTHONPATH and JUPYTER_PATH bring in. Not a hidden folder: browsers installed as
+# snaps may not read those.
 STATE = $(CURDIR)/build/jupyter
 STATE_ENV = JUPYTER_CONFIG_DIR="$(STATE)/config" JUPYTER_DATA_DIR="$(STATE)/data" \
 	JUPYTER_RUNTIME_DIR="$(STATE)/runtime" IPYTHONDIR="$(STATE)/ipython" MPLCONFIGDIR="$(STATE)/matplotlib"
+export PYTHONPATH =
+export JUPYTER_PATH =
+export JUPYTER_CONFIG_PATH =
 
 .PHONY: help lab test check bench execute homework grade lint setup setup-test
 
@@ -51,6 +58,8 @@ setup-test:
 	@sh tools/setup.sh test
 
 lab: setup
+	@[ -z "$(PORT)" ] || { [ "$(PORT)" -ge 1 ] && [ "$(PORT)" -le 65535 ]; } 2>/dev/null || \
+		{ echo "PORT=$(PORT) is no port: it is a number from 1 to 65535, say 9000." >&2; exit 1; }
 	@$(STATE_ENV) $(PY) -m jupyterlab --config=tools/jupyter/jupyter_lab_config.py \
 		$(if $(PORT),--port=$(PORT) --ServerApp.port_retries=0) \
 		$$([ "$$(id -u)" != 0 ] || echo --allow-root) --LabApp.default_url=/lab/tree/$(FIRST)
@@ -71,17 +80,15 @@ lint: setup-test
 check: lint
 	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not browser"
 
-# Three files of tests at a time, since some wait for a browser; the lectures in pairs, a thread each; then what
-# measures time.
+# Three files of tests at a time, since some wait for a browser; then the lectures in pairs, a thread each.
 test: lint
 	@status=0; \
-	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile -m "not lecture and not alone" || status=$$?; \
+	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile -m "not lecture" || status=$$?; \
 	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m lecture || status=$$?; \
-	$(STATE_ENV) $(PY) -m pytest -m alone || status=$$?; \
 	exit $$status
 
 # Packages of the extra `bench` that do not install leave rows that say so.
 bench: setup-test
-	@$(PY) -c "import rf_calc, torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
+	@$(PY) -c "import torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
 		--disable-pip-version-check --constraint constraints.txt --editable ".[bench]" || true
 	@$(STATE_ENV) $(PY) benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)

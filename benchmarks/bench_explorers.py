@@ -182,9 +182,8 @@ def own(name: str, updates: int) -> dict:
     return each
 
 
-def rows(names: tuple[str, ...] = MEASURED, updates: int = UPDATES) -> list[dict]:
+def rows(names: tuple[str, ...] = MEASURED, updates: int = UPDATES) -> Iterator[dict]:
     """conv_explorer beside matplotlib, then every explorer against its goals."""
-    table = attempt("explorers: beside matplotlib", lambda: beside_matplotlib(updates))
+    yield from attempt("explorers: beside matplotlib", lambda: beside_matplotlib(updates))
     for name in names:
-        table += attempt(f"explorers: {name}", lambda name=name: own(name, updates))
-    return table
+        yield from attempt(f"explorers: {name}", lambda name=name: own(name, updates))

@@ -1,13 +1,7 @@
-"""`layer_table` beside torchinfo, and receptive fields beside the PyTorch packages that can be installed.
+"""`layer_table` beside torchinfo, and receptive fields beside torchscan; the truth is the support of a gradient."""
 
-Of the packages that say they give a receptive field, pip installs torchscan and rf-calc; receptivefield 0.5
-only with a pip before 24.1, which no longer reads its requirements. The truth is the support of a gradient.
-"""
-
-import contextlib
 import copy
-import io
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 import torchinfo
@@ -101,56 +95,35 @@ def torchscan_field(features: nn.Module, channels: int, side: int) -> float:
     return [each["metrics"]["receptive_field"]["value"] for each in layers if each["type"] == "Conv2d"][-1]
 
 
-def rf_calc_field(features: nn.Module, channels: int, side: int) -> float:
-    """The last line of rf-calc's table."""
-    try:
-        import rf_calc
-    except ImportError:
-        raise RuntimeError(INSTALL) from None
-    with contextlib.redirect_stdout(io.StringIO()):
-        table = rf_calc.receptive_field(features, side)
-    return float(table["Receptive_field"].iloc[-1].partition("*")[0])
-
-
-PACKAGES: dict[str, tuple[Callable, str]] = {
-    "torchscan": (torchscan_field, "torchscan gives each layer its own kernel, not the path up to it"),
-    "rf-calc": (rf_calc_field, "rf-calc adds up printed layers as if they were one chain"),
-}
-
-
-def field_row(name: str, features: nn.Module, channels: int, side: int, package: str) -> dict:
-    """What we and a package answer, against the gradient; and the times."""
-    field, comment = PACKAGES[package]
-    theirs = field(features, channels, side)
+def field_row(name: str, features: nn.Module, channels: int, side: int) -> dict:
+    """What we and torchscan answer, against the gradient; and the times."""
+    theirs = torchscan_field(features, channels, side)
     truth = true_field(features, channels, side)
     ours = receptive_field(features, (channels, side, side)).size[0]
     seconds = side_by_side(
         lambda: receptive_field(features, (channels, side, side)),
-        lambda: field(features, channels, side),
+        lambda: torchscan_field(features, channels, side),
         repeats=3,
     )
     note = f"autograd: {truth} px; {1e3 * seconds[0]:.0f} and {1e3 * seconds[1]:.0f} ms"
     if theirs != truth:
-        note += f"; {comment}"
-    what = f"Receptive field of {name}; theirs: {package}"
+        note += "; torchscan gives each layer its own kernel, not the path up to it"
+    what = f"Receptive field of {name}; theirs: torchscan"
     # no ratio: an answer is right or wrong
     return row(what, ours, theirs, unit="px", goal=f"ours == {truth}", note=note) | {"ratio": None}
 
 
-def rows(repeats: int = REPEATS) -> list[dict]:
+def rows(repeats: int = REPEATS) -> Iterator[dict]:
     """Tables of two networks, and fields of two with shortcuts."""
-    table = []
     for name, model in (("ResNet-18", resnet18()), ("GoogLeNet", googlenet(aux_logits=False))):
-        table += attempt(
+        yield from attempt(
             f"geometry: torchinfo, {name}",
             lambda name=name, model=model: beside_torchinfo(name, model, repeats),
         )
     resnet = nn.Sequential(*list(resnet18().children())[:-2]).eval()
     networks = {"ResNet-18's last block": (resnet, 3, 640), "two 3x3 beside a 1x1": (Skip(), 1, 64)}
     for name, network in networks.items():
-        for package in PACKAGES:
-            table += attempt(
-                f"geometry: receptive field of {name}; theirs: {package}",
-                lambda name=name, network=network, package=package: field_row(name, *network, package),
-            )
-    return table
+        yield from attempt(
+            f"geometry: receptive field of {name}",
+            lambda name=name, network=network: field_row(name, *network),
+        )

@@ -4,7 +4,7 @@ The errors for k = 1 to 5 of 50,000 x 1,000 logits, where the others give one or
 1.5 times one `torch.topk(5)`, and a fifteenth of two torchmetrics calls.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from bench_table import progress, row, side_by_side
@@ -39,15 +39,13 @@ def rivals(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[Calla
     }
 
 
-def rows(images: int = IMAGES, repeats: int = REPEATS) -> list[dict]:
+def rows(images: int = IMAGES, repeats: int = REPEATS) -> Iterator[dict]:
     """A row per rival."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(images, CLASSES, generator=generator)
     targets = torch.randint(0, CLASSES, (images,), generator=generator)
-    table = []
     for name, (run, goal) in rivals(logits, targets).items():
         progress(f"metrics: {name}")
         seconds = side_by_side(lambda: topk_errors(logits, targets, (1, 2, 3, 4, 5)), run, repeats=repeats)
         ours, theirs = (1e3 * s for s in seconds)
-        table.append(row(f"Top-k errors, k = 1 to 5; theirs: {name}", ours, theirs, unit="ms", goal=goal))
-    return table
+        yield row(f"Top-k errors, k = 1 to 5; theirs: {name}", ours, theirs, unit="ms", goal=goal)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -25,7 +25,7 @@ OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 WORDS = {"<=": "at most", ">=": "at least", "==": "exactly"}
 BEGIN, END = "<!-- bench: written by make bench UPDATE=1 -->", "<!-- /bench -->"
 PACKAGES = ("torch", "torchvision", "numpy", "torchmetrics", "scikit-learn", "torchinfo", "torchscan")
-PACKAGES += ("rf-calc", "matplotlib", "ipywidgets", "jupyterlab")
+PACKAGES += ("matplotlib", "ipywidgets", "jupyterlab")
 
 
 # Rows
@@ -53,15 +53,15 @@ def _row(*values: object) -> dict:
     return dict(zip(names, values, strict=True))
 
 
-def attempt(what: str, measure: Callable[[], dict | list[dict]]) -> list[dict]:
-    """The rows of `measure`, or one row that says in a sentence why there are none."""
+def attempt(what: str, measure: Callable[[], dict | Iterable[dict]]) -> Iterator[dict]:
+    """The rows of `measure` as they come; where it stops, a last row that says in a sentence why."""
     progress(what)
     try:
         measured = measure()
+        yield from [measured] if isinstance(measured, dict) else measured
     except Exception as error:
         traceback.print_exc()
-        return [failed(what, next(iter(str(error).strip().splitlines()), "") or type(error).__name__)]
-    return measured if isinstance(measured, list) else [measured]
+        yield failed(what, next(iter(str(error).strip().splitlines()), "") or type(error).__name__)
 
 
 def progress(text: str) -> None:
@@ -118,17 +118,20 @@ def goal_text(each: dict) -> str:
     return f"ratio {WORDS[comparison]} {times(float(bound))}"
 
 
-def to_markdown(rows: Sequence[dict], notes: bool = True) -> str:
-    """The rows as a markdown table; without notes for the README, where only rows that ran have a place."""
-    head = ["what", "ours", "theirs", "ours / theirs", "goal", "met", *(["note"] if notes else [])]
-    lines = ["| " + " | ".join(head) + " |", "|---|--:|--:|--:|---|---|" + "---|" * notes]
-    for each in rows:
-        verdict = {True: "yes", False: "**no**", None: ""}[each["met"]] if each["ran"] else "**did not run**"
-        values = [number(each["ours"], each["unit"]), number(each["theirs"], each["unit"])]
-        cells = [each["what"], *values, times(each["ratio"]), goal_text(each), verdict]
-        cells += [each["note"]] if notes else []
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+HEAD = "| what | ours | theirs | ours / theirs | goal | met | note |\n|---|--:|--:|--:|---|---|---|"
+
+
+def line(each: dict) -> str:
+    """A row as a line of the markdown table under HEAD."""
+    verdict = {True: "yes", False: "**no**", None: ""}[each["met"]] if each["ran"] else "**did not run**"
+    values = [number(each["ours"], each["unit"]), number(each["theirs"], each["unit"])]
+    cells = [each["what"], *values, times(each["ratio"]), goal_text(each), verdict, each["note"]]
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def to_markdown(rows: Sequence[dict]) -> str:
+    """The rows as a markdown table."""
+    return "\n".join([HEAD, *map(line, rows)]) + "\n"
 
 
 def _cell(text: str) -> str:
@@ -176,9 +179,9 @@ def report(rows: Sequence[dict], about: str, parts: Sequence[str], minutes: floa
 
 
 def update_section(text: str, rows: Sequence[dict], about: str) -> str:
-    """A README with the table between its two comment markers replaced; ValueError where a marker is missing."""
+    """A page with the table between its two comment markers replaced; ValueError where a marker is missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"The README has no section between the lines {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n\n{to_markdown(rows, notes=False)}\n{about}\n{END}{after}"
+        raise ValueError(f"The page has no section between the lines {BEGIN} and {END}.")
+    return f"{before}{BEGIN}\n\n{to_markdown(rows)}\n{about}\n{END}{after}"

@@ -1,8 +1,12 @@
-"""What all tests share: their order, and that in CI nothing may be skipped, since all it needs is there."""
+"""What all tests share: their order, that no example of hypothesis is held to a time, and that CI skips nothing."""
 
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items):

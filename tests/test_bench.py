@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Iterator
 
 import bench
 import pytest
@@ -67,14 +68,13 @@ def test_the_table_shows_values_goal_and_verdict():
     assert cells(lines[2]) == ["a / b", "1 ms", "20 ms", "1/20", "ratio at most 1/20", "yes", "two lines"]
     assert cells(lines[3])[4:6] == ["at most 30 s", "**no**"]
     assert cells(lines[4]) == ["broken", "", "", "", "", "**did not run**", "could not run: no network"]
-    assert "two lines" not in to_markdown(rows, notes=False)
 
 
 def test_what_raises_becomes_a_row_that_says_why(capsys):
     def broken():
         raise RuntimeError("no server\nand more")
 
-    (each,) = attempt("startup", broken)
+    (each,) = list(attempt("startup", broken))
     assert (each["what"], each["ran"]) == ("startup", False)
     assert each["note"] == "could not run: no server"
     assert "Traceback" in capsys.readouterr().err
@@ -103,31 +103,38 @@ def test_only_the_section_between_the_markers_changes():
 def test_parts_are_chosen_by_name_and_run_in_order():
     assert bench.chosen_parts("metrics, geometry") == ["geometry", "metrics"]
     assert bench.chosen_parts("") == list(bench.PARTS)
+    assert bench.chosen_parts("notebooks") == ["notebooks12", "notebooks34", "notebooks56"]
     with pytest.raises(ValueError, match="no benchmark metric; there are"):
         bench.chosen_parts("metric")
 
 
 @pytest.mark.parametrize("part", bench.PARTS)
 def test_every_part_has_rows(part):
-    assert callable(importlib.import_module(f"bench_{part}").rows)
+    assert isinstance(bench.rows_of(part), Iterator)
+
+
+def test_the_page_has_a_place_for_the_table():
+    assert update_section(bench.PAGE.read_text(encoding="utf-8"), [], "A machine.")
 
 
 class Part:
     """Stands in for a module of benchmarks."""
 
-    def __init__(self, *results: dict) -> None:
-        self.results = results
+    def __init__(self, *results: dict, ends: str = "") -> None:
+        self.results, self.ends = results, ends
 
-    def rows(self) -> list[dict]:
-        return list(self.results)
+    def rows(self) -> Iterator[dict]:
+        yield from self.results
+        if self.ends:
+            raise RuntimeError(self.ends)
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """`bench.main` with parts that measure nothing: (status, build/bench.md, README)."""
+    """`bench.main` with parts that measure nothing: (status, build/bench.md, the page)."""
     out, readme = tmp_path / "build" / "bench.md", tmp_path / "README.md"
     readme.write_text(f"{BEGIN}\nold\n{END}\n")
-    for name, value in {"OUT": out, "README": readme, "ROOT": tmp_path, "PARTS": ("one", "two")}.items():
+    for name, value in {"OUT": out, "PAGE": readme, "ROOT": tmp_path, "PARTS": ("one", "two")}.items():
         monkeypatch.setattr(bench, name, value)
 
     def run(arguments: list[str], **parts: Part) -> tuple[int, str, str]:
@@ -162,6 +169,14 @@ def test_a_row_that_could_not_run_ends_in_failure_and_spares_the_readme(run):
 def test_a_part_that_breaks_does_not_stop_the_others(run):
     status, table, _ = run([], two=Part(row("second", 1, unit="s")))
     assert status == 1 and "| one |" in table and "| second |" in table
+
+
+def test_rows_are_printed_and_kept_as_they_come(run, capsys):
+    status, table, _ = run(["--only", "one"], one=Part(row("first", 1, unit="s"), ends="out of memory"))
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 1 and len(lines) == 4
+    assert lines[2].startswith("| first | 1 s |") and "could not run: out of memory" in lines[3]
+    assert all(line in table for line in lines)
 
 
 def test_some_parts_never_become_the_readmes_table(run, capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -15,8 +16,10 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"pytorch": "torch"}
-# torch pins these for itself, on Linux only
-CUDA = re.compile(r"nvidia-|cuda-|triton$")
+# what torch pins for itself, and what only macOS and Windows need
+LEFT_TO_PIP = re.compile(r"nvidia-|cuda-|triton$|appnope$|colorama$|pywinpty$")
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def declared() -> dict[str, Requirement]:
@@ -25,10 +28,18 @@ def declared() -> dict[str, Requirement]:
     return {canonicalize_name(each.name): each for each in map(Requirement, lines)}
 
 
-def pins() -> dict[str, Version]:
+def holds(marker: Marker | None, python: str, extra: str = "") -> bool:
+    """Whether a requirement's marker asks for it on this system with another Python."""
+    settings = {"python_version": python, "python_full_version": f"{python}.0", "extra": extra}
+    return marker is None or marker.evaluate(settings)
+
+
+def pins(python: str = HERE) -> dict[str, Version]:
+    """The versions that constraints.txt gives to one Python."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pairs = [line.split("==") for line in lines if not line.startswith("#")]
-    return {name: Version(version) for name, version in pairs}
+    requirements = [Requirement(line) for line in lines if not line.startswith("#")]
+    asked = [each for each in requirements if holds(each.marker, python)]
+    return {each.name: Version(str(each.specifier).removeprefix("==")) for each in asked}
 
 
 def conda() -> dict[str, Requirement]:
@@ -39,8 +50,11 @@ def conda() -> dict[str, Requirement]:
     return {canonicalize_name(CONDA_NAMES.get(each.name, each.name)): each for each in requirements}
 
 
-def installed_closure() -> set[str]:
-    """Names of all packages that the declared ones need on this machine, themselves included."""
+def closure(python: str = HERE) -> set[str]:
+    """Names of all packages that the declared ones need here, themselves included, with one Python.
+
+    What only another Python needs is not installed here, and so its own needs are not known.
+    """
     todo, seen = list(declared().values()), set()
     while todo:
         requirement = todo.pop()
@@ -49,12 +63,17 @@ def installed_closure() -> set[str]:
         if key in seen:
             continue
         seen.add(key)
-        for line in importlib.metadata.requires(name) or []:
-            needed = Requirement(line)
-            extras = requirement.extras or {""}
-            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
-                todo.append(needed)
+        extras = requirement.extras or {""}
+        todo += [each for each in needs(name) if any(holds(each.marker, python, extra) for extra in extras)]
     return {name for name, *_ in seen}
+
+
+def needs(name: str) -> list[Requirement]:
+    """What an installed package requires, whatever the markers say."""
+    try:
+        return list(map(Requirement, importlib.metadata.requires(name) or []))
+    except importlib.metadata.PackageNotFoundError:
+        return []
 
 
 def test_conda_names_the_same_packages_and_ranges():
@@ -84,8 +103,8 @@ def test_torch_and_torchvision_go_together():
 @pytest.mark.skipif((Path(sys.prefix) / "conda-meta").is_dir(), reason="conda chooses its own versions")
 def test_installed_versions_are_the_pinned_ones():
     known = pins()
-    for name in sorted(installed_closure()):
-        if not CUDA.match(name):
+    for name in sorted(closure()):
+        if not LEFT_TO_PIP.match(name):
             assert name in known, f"{name} is needed and has no line in constraints.txt"
             installed = Version(importlib.metadata.version(name))
             assert Version(installed.public) == known[name], name  # torch may be 2.14.1+cpu
@@ -100,6 +119,7 @@ def test_pinned_versions_admit_the_oldest_python():
         assert wanted is None or oldest in SpecifierSet(wanted), f"{name} needs Python {wanted}"
 
 
-def test_nothing_is_pinned_that_nobody_needs():
-    # packages for other Python versions would be exceptions; there are none at present
-    assert set(pins()) <= installed_closure()
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_a_python_needs_is_pinned_for_it_and_nothing_else(python):
+    needed = {name for name in closure(python) if not LEFT_TO_PIP.match(name)}
+    assert set(pins(python)) == needed

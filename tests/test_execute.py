@@ -1,11 +1,18 @@
 """`make execute`: what it stores, what it refuses, and that a failure leaves the notebook alone."""
 
 import json
+import math
 
 import execute
 import nbformat
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course_utils.data import ImageSet
+from course_utils.training import CUT_SENTENCE, History, fit
 
 VIEW = execute.WIDGET_VIEW
 PNG = "iVBORw0KGgo="
@@ -127,7 +134,7 @@ def test_a_notebook_runs_in_its_folder_and_is_stored(tmp_path):
     stored = nbformat.read(path, as_version=4)
     assert stored.cells[1].outputs[0].data["text/plain"] == repr(tmp_path.name)
     assert stored.cells[1].execution_count == 2
-    assert 0 < measures.seconds < 60
+    assert measures.seconds > 0
     assert 300_000_000 < measures.peak_bytes < 900_000_000
 
 
@@ -160,3 +167,73 @@ def test_copies_leave_the_source_alone(tmp_path, monkeypatch):
     assert (tmp_path / "01_a.ipynb").read_bytes() == before
     assert json.loads((tmp_path / "copies" / "01_a.json").read_text())["seconds"] > 0
     assert '"42"' in (tmp_path / "copies" / "01_a.ipynb").read_text()
+
+
+FIT = """
+import torch
+from course_utils import data, training
+images = data.ImageSet(torch.randn(900, 1, 4, 4), torch.arange(900) % 3, ("a", "b", "c"))
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+run = training.fit(net, images, images, epochs=3, batch_size=10, progress=False)
+print(len(run.losses), len(run.test_errors))
+"""
+
+
+def run_main(monkeypatch, folder, *arguments: str) -> int:
+    monkeypatch.setattr(execute, "NOTEBOOKS", folder)
+    monkeypatch.setattr("sys.argv", ["execute.py", *arguments])
+    return execute.main()
+
+
+@pytest.mark.slow
+def test_what_is_stored_was_trained_whole_whatever_the_environment_says(tmp_path, monkeypatch):
+    nbformat.write(notebook_of(FIT), tmp_path / "01_a.ipynb")
+    monkeypatch.setenv("COURSE_MAX_STEPS", "3")
+    assert run_main(monkeypatch, tmp_path) == 0
+    (output,) = nbformat.read(tmp_path / "01_a.ipynb", as_version=4).cells[0].outputs
+    assert output.text == "270 3\n"
+
+
+@pytest.mark.slow
+def test_a_run_cut_short_says_so_and_may_miss_results_only_where_a_tag_says_so(tmp_path, monkeypatch, capsys):
+    notebook = notebook_of(FIT, "assert len(run.losses) == 270", "run.stopped")
+    cut = ("--copies", str(tmp_path / "cut"), "--cut")
+    nbformat.write(notebook, tmp_path / "01_a.ipynb")
+    assert run_main(monkeypatch, tmp_path, *cut) == 1
+    assert "cell 1" in capsys.readouterr().err
+    notebook.cells[1].metadata["tags"] = [execute.TRAINED]
+    nbformat.write(notebook, tmp_path / "01_a.ipynb")
+    assert run_main(monkeypatch, tmp_path, *cut) == 0
+    cells = nbformat.read(tmp_path / "cut" / "01_a.ipynb", as_version=4).cells
+    assert cells[0].outputs[0].text == f"{CUT_SENTENCE}\n24 3\n"
+    assert cells[2].outputs[0].data["text/plain"] == "''"
+
+
+@pytest.mark.parametrize("arguments", [["--cut"], ["--cut", "--copies", "."]])
+def test_a_run_cut_short_is_never_stored_as_a_lecture(tmp_path, monkeypatch, capsys, arguments):
+    (tmp_path / "01_a.ipynb").touch()
+    monkeypatch.chdir(tmp_path)
+    assert run_main(monkeypatch, tmp_path, *arguments) == 1
+    assert "--cut needs --copies elsewhere" in capsys.readouterr().err
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 8) | st.floats(0.1, 8), st.integers(1, 40), st.integers(1, 12))
+def test_cut_training_has_as_many_epochs_of_fewer_steps(monkeypatch, capsys, epochs, batch_size, max_steps):
+    images = ImageSet(torch.randn(70, 1, 4, 4), torch.arange(70) % 3, ("a", "b", "c"))
+    options = {"epochs": epochs, "batch_size": batch_size, "progress": False}
+
+    def train() -> History:
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+        return fit(net, images, images, **options)
+
+    monkeypatch.delenv("COURSE_MAX_STEPS", raising=False)
+    whole = train()
+    assert CUT_SENTENCE not in capsys.readouterr().out
+    monkeypatch.setenv("COURSE_MAX_STEPS", str(max_steps))
+    cut = train()
+    assert CUT_SENTENCE in capsys.readouterr().out
+    assert len(cut.losses) <= min(len(whole.losses), max(max_steps, math.ceil(epochs)))
+    assert len(cut.test_errors) == len(cut.train_errors)
+    if isinstance(epochs, int):
+        assert len(cut.test_errors) == epochs

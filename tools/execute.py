@@ -3,6 +3,7 @@
     python tools/execute.py              # all of notebooks/, in place
     python tools/execute.py 01 03        # those whose names start so
     python tools/execute.py 01 --copies build/executed    # leave notebooks/ alone: results and measures there
+    python tools/execute.py 01 --copies build/cut --cut    # for tests: training is cut short
 
 A cell that fails, or an output that shows a path or an address of this machine, leaves the notebook on disk
 as it was, and a sentence names the cell.
@@ -35,6 +36,8 @@ KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "nam
 KEPT_CELL_METADATA = {"tags", "jupyter", "nbgrader", "editable", "deletable"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 900
+CUT = {"COURSE_MAX_STEPS": "24"}  # the environment that cuts training short, see course_utils.training.fit
+TRAINED = "trained"  # of cells that assert what only whole training reaches
 
 _TEXT_BEFORE = r"(?<![\w.~/:+=-])"
 _FOLDERS = "home|root|tmp|Users|private|var|opt|usr|mnt|work|workspace|workspaces|content"
@@ -92,8 +95,11 @@ def name_cell(path: Path, notebook: NotebookNode, index: int) -> str:
     return f'{path.name}, cell {index} ("{first_line[:60]}")'
 
 
-def run(path: Path, notebook: NotebookNode) -> Measures:
-    """Run all cells of `notebook` in the folder of `path`; raises NotebookError at the first that fails."""
+def run(path: Path, notebook: NotebookNode, cut: bool = False) -> Measures:
+    """Run all cells of `notebook` in the folder of `path`; raises NotebookError at the first that fails.
+
+    Training is cut short by `cut` alone, whatever this process's environment says.
+    """
     client = NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
@@ -104,13 +110,15 @@ def run(path: Path, notebook: NotebookNode) -> Measures:
     python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as ipython_dir:  # the reader's start-up files must not take part
-        environment = {**os.environ, "IPYTHONDIR": ipython_dir, "PYTHONPATH": python_path}
+        environment = {key: value for key, value in os.environ.items() if key not in CUT}
+        environment |= {"IPYTHONDIR": ipython_dir, "PYTHONPATH": python_path}
+        environment |= CUT if cut else {}
         client.reset_execution_trackers()
         with client.setup_kernel(env=environment):
             memory = PeakMemory(client.km.provisioner.pid)
             memory.start()
             try:
-                _run_cells(client, path, notebook)
+                _run_cells(client, path, notebook, cut)
             finally:
                 seconds = time.perf_counter() - started
                 memory.ended.set()
@@ -118,7 +126,7 @@ def run(path: Path, notebook: NotebookNode) -> Measures:
     return Measures(seconds, memory.peak_bytes)
 
 
-def _run_cells(client: NotebookClient, path: Path, notebook: NotebookNode) -> None:
+def _run_cells(client: NotebookClient, path: Path, notebook: NotebookNode, cut: bool) -> None:
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
             continue
@@ -126,9 +134,10 @@ def _run_cells(client: NotebookClient, path: Path, notebook: NotebookNode) -> No
         try:
             client.execute_cell(cell, index)
         except CellExecutionError as error:
-            print(error.traceback, file=sys.stderr)
-            where = name_cell(path, notebook, index)
-            raise NotebookError(f"{where} failed with {error.ename}: {error.evalue}") from None
+            if not (cut and error.ename == "AssertionError" and TRAINED in cell.metadata.get("tags", [])):
+                print(error.traceback, file=sys.stderr)
+                where = name_cell(path, notebook, index)
+                raise NotebookError(f"{where} failed with {error.ename}: {error.evalue}") from None
         except (CellTimeoutError, DeadKernelError) as error:
             reason = str(error).strip().splitlines()[0]
             raise NotebookError(f"{name_cell(path, notebook, index)} did not end: {reason}") from None
@@ -205,10 +214,10 @@ def write(notebook: NotebookNode, path: Path) -> None:
     os.replace(part, path)
 
 
-def execute(path: Path, target: Path | None = None) -> Measures:
+def execute(path: Path, target: Path | None = None, cut: bool = False) -> Measures:
     """Run a notebook and store it, normalised, at `target` (default: in place); raises NotebookError."""
     notebook = nbformat.read(path, as_version=4)
-    measures = run(path, notebook)
+    measures = run(path, notebook, cut)
     normalise(notebook)
     traces = machine_traces(notebook)
     if traces:
@@ -224,11 +233,14 @@ def main() -> int:
     )
     parser.add_argument("prefixes", nargs="*", help="of the notebooks' names; without any: all")
     parser.add_argument("--copies", type=Path, help="store results and NAME.json with the measures here")
+    parser.add_argument("--cut", action="store_true", help="cut training short, for tests")
     options = parser.parse_args()
     try:
+        if options.cut and (options.copies is None or options.copies.resolve() == NOTEBOOKS):
+            raise ValueError("--cut needs --copies elsewhere: a run cut short is never stored as a lecture.")
         for path in find_notebooks(options.prefixes):
             target = options.copies / path.name if options.copies else path
-            measures = execute(path, target)
+            measures = execute(path, target, options.cut)
             if options.copies:
                 target.with_suffix(".json").write_text(json.dumps(asdict(measures)))
             print(

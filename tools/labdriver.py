@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -75,10 +75,11 @@ class LabServer:
     """JupyterLab with the course's settings, on copies of notebooks, with a home of its own.
 
     The copies lie side by side in a temporary `notebooks` folder next to a link to `data`; nothing is
-    written outside of that folder. `url` and `token` are set once the server answers.
+    written outside of that folder. `environment` adds variables. `url` and `token` are set once the server answers.
     """
 
-    def __init__(self, notebooks: list[Path]) -> None:
+    def __init__(self, notebooks: list[Path], environment: Mapping[str, str] | None = None) -> None:
+        self.environment = environment or {}
         self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -132,7 +133,13 @@ class LabServer:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
         # A test run from a course checkout looks at that checkout, installed or not.
         path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH", "")]))
-        return {**kept, **own, "MPLCONFIGDIR": str(home / "matplotlib"), "PYTHONPATH": path}
+        return {
+            **kept,
+            **own,
+            "MPLCONFIGDIR": str(home / "matplotlib"),
+            "PYTHONPATH": path,
+            **self.environment,
+        }
 
     def _wait_for_token(self, seconds: float = 90) -> str:
         runtime = self.folder / "home" / "jupyter_runtime_dir"

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 venv=${VENV:-.venv}
 extra=${1:-}
 stamp=$venv/.course-ready
+cpu_index=https://download.pytorch.org/whl/cpu
 wanted="$(cat pyproject.toml constraints.txt | cksum) in $PWD"
 
 fail() {
@@ -21,6 +22,13 @@ is_ready() { # test implies the rest
 }
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+check_mac() { # PyTorch has packages for no other Macs
+    [ "$(uname -s)" = Darwin ] || return 0
+    [ "$(uname -m)" = arm64 ] && [ "$(sw_vers -productVersion | cut -d. -f1)" -ge 14 ] ||
+        fail "PyTorch comes for Macs with Apple silicon and macOS 14 or newer only; this is macOS \
+$(sw_vers -productVersion) on $(uname -m)."
+}
 
 find_python() {
     without_venv=
@@ -38,6 +46,29 @@ make again."
 
 has_pip() { "$venv/bin/python" -c 'import sys, pip._internal; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
+has_gpu() { nvidia-smi -L >/dev/null 2>&1 || [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidia0 ]; }
+
+cpu_index_has_torch() { # the version of constraints.txt, for this Python
+    "$venv/bin/python" -m pip index versions torch --index-url "$cpu_index" --timeout 3 --retries 0 2>/dev/null |
+        grep -q "[ (]$(sed -n 's/^torch==//p' constraints.txt)+cpu"
+}
+
+torch_version() { "$venv/bin/python" -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null; }
+
+choose_torch() { # pip's default is without CUDA everywhere but on Linux with an Intel or AMD processor
+    [ -z "${TORCH_INDEX:-}" ] && [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || return 0
+    if installed=$(torch_version); then # torchvision goes with the kind of torch that is there
+        case $installed in *+cpu) TORCH_INDEX=$cpu_index ;; esac
+    elif has_gpu; then
+        echo "There is an NVIDIA GPU: taking PyTorch with CUDA (about 3 GB; TORCH_INDEX=$cpu_index has 200 MB)."
+    elif cpu_index_has_torch; then
+        TORCH_INDEX=$cpu_index
+        echo "There is no NVIDIA GPU: taking PyTorch without CUDA from $cpu_index (about 200 MB)."
+    else
+        echo "There is no NVIDIA GPU, but $cpu_index gives no answer: taking pip's PyTorch with CUDA (about 3 GB)."
+    fi
+}
+
 remove_broken() { # only a folder that is ours or that says it is a virtual environment
     [ "$venv" = .venv ] || [ -f "$venv/pyvenv.cfg" ] ||
         fail "VENV=$venv is there and is no virtual environment: name another folder or move it away."
@@ -46,6 +77,7 @@ remove_broken() { # only a folder that is ours or that says it is a virtual envi
 }
 
 is_ready && exit 0
+check_mac
 [ ! -e "$venv" ] || has_pip || remove_broken
 if [ ! -e "$venv" ]; then
     find_python
@@ -54,6 +86,7 @@ if [ ! -e "$venv" ]; then
 fi
 rm -f "$stamp"
 "$venv/bin/python" tools/mend.py
+choose_torch
 echo "Installing the course's packages into $venv (the first time this takes a few minutes)."
 "$venv/bin/python" -m pip install --disable-pip-version-check --constraint constraints.txt \
     ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --editable ".${extra:+[$extra]}" ||

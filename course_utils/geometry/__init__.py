@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.geometry.fields import Field, ReceptiveField, Unknown
-from course_utils.geometry.table import LayerRow, LayerTable, tabulate
 from course_utils.geometry.propagation import Fields
 from course_utils.geometry.sizes import LayerSize, Shape, conv_layer, linear_layer, output_size, pool_layer
+from course_utils.geometry.table import LayerRow, LayerTable, tabulate
 from course_utils.geometry.trace import Ref, Trace, output_of, trace
 
 __all__ = [

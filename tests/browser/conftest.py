@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import execute
 import labdriver
 import pytest
 
@@ -16,9 +17,8 @@ def browser():
 
 @pytest.fixture(scope="session")
 def server(browser, tmp_path_factory):
-    with labdriver.LabServer(
-        [*labdriver.LECTURES, scratch_notebook(tmp_path_factory.mktemp("scratch"))]
-    ) as server:
+    scratch = scratch_notebook(tmp_path_factory.mktemp("scratch"))
+    with labdriver.LabServer([*labdriver.LECTURES, scratch], environment=execute.CUT) as server:
         yield server
 
 

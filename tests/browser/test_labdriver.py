@@ -26,7 +26,7 @@ def test_the_keyboard_moves_a_slider(open_lab):
     handle = lab.scroll_to_cell(1).get_by_role("slider")
     handle.focus()
     lab.page.keyboard.press("ArrowRight")
-    lab.cell(1).locator(".widget-readout", has_text="4").wait_for(timeout=5000)
+    lab.cell(1).locator(".widget-readout", has_text="4").wait_for()
 
 
 def test_jupyterlab_opens_without_asking_or_announcing_anything(open_lab):

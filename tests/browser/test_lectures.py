@@ -26,13 +26,13 @@ def pictures(lab: labdriver.LabPage, index: int) -> str:
     )
 
 
-def press_arrow(lab: labdriver.LabPage, index: int, slider: int) -> bool:
-    """Focus a slider of a cell, press an arrow key, and tell whether a picture changed within a second."""
+def press_arrow(lab: labdriver.LabPage, index: int, slider: int, seconds: int = 2) -> bool:
+    """Focus a slider of a cell, press an arrow key, and tell whether a picture changed within some seconds."""
     for key in ("ArrowRight", "ArrowLeft"):  # it may stand at its end
         before = pictures(lab, index)
         lab.cell(index).get_by_role("slider").nth(slider).focus()
         lab.page.keyboard.press(key)
-        for _ in range(20):
+        for _ in range(10 * seconds):
             lab.page.wait_for_timeout(100)
             if pictures(lab, index) != before:
                 return True
@@ -63,6 +63,8 @@ def test_explorers_follow_the_keyboard(open_lab, name):
         sliders = lab.cell(index).get_by_role("slider").count()
         assert sliders, f"cell {index} shows no slider"
         moved = [press_arrow(lab, index, slider) for slider in range(sliders)]
+        if not any(moved):  # on a busy machine: once more, with patience
+            moved = [press_arrow(lab, index, slider, seconds=60) for slider in range(sliders)]
         assert any(moved), f"cell {index}: the picture stays whatever slider moves"
         lab.screenshot(f"{name.removesuffix('.ipynb')}-explorer-{index:03d}", lab.cell(index))
     assert lab.error_outputs() == []

@@ -252,7 +252,9 @@ def test_an_idle_kernel_prepares_every_table_and_leaves_random_numbers_alone(mon
 
     async def scenario():
         explorer = network_explorer()
-        await asyncio.sleep(3)
+        until = time.monotonic() + 300
+        while _table_or_reason.cache_info().misses < 2 * len(NETWORKS) and time.monotonic() < until:
+            await asyncio.sleep(0.05)
         return explorer
 
     explorer = in_a_loop(scenario)
@@ -265,12 +267,10 @@ def test_an_idle_kernel_prepares_every_table_and_leaves_random_numbers_alone(mon
     assert _table_or_reason.cache_info().misses == misses
 
 
-def test_a_redraw_is_quick():
+def test_a_redraw_makes_no_new_table():
     values = SHARED.set(network="ResNet-50", rows="layers", input_size=224).values
-    times = []
+    misses = _table_or_reason.cache_info().misses
     for layer in range(50):
-        start = time.perf_counter()
         draw_network({**values, "layer": layer})
-        times.append(time.perf_counter() - start)
-    assert sorted(times)[25] < 0.02  # a few ms; the benchmark measures it on a quiet machine
+    assert _table_or_reason.cache_info().misses == misses
     assert all(size in SIZES for size in (28, 32, 224, 227))

@@ -1,6 +1,7 @@
 """receptive_field_explorer against geometry: boxes, clipping, measured fields, and any order of settings."""
 
 import asyncio
+import time
 
 import pytest
 import torch
@@ -109,7 +110,9 @@ def test_in_a_running_loop_it_measures_by_itself(monkeypatch, in_a_loop):
         e.controls["row"].value = 8  # the first is not worth measuring any more
         assert e.state["waiting"]
         before = len(module._measured)
-        await asyncio.sleep(0.3)
+        until = time.monotonic() + 300
+        while e.state["waiting"] and time.monotonic() < until:
+            await asyncio.sleep(0.05)
         assert not e.state["waiting"] and len(module._measured) == before + 1
 
     in_a_loop(scenario)
