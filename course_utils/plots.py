@@ -173,7 +173,8 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
         raise ValueError(
             f"a square matrix with a name per row is needed; got {list(matrix.shape)}, {len(classes)}"
         )
-    share = (matrix.double() / matrix.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
+    counts = matrix.cpu().double()  # Apple's MPS has no double precision
+    share = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
     ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):
