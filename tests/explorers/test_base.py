@@ -202,7 +202,8 @@ def test_two_views_share_no_ids_and_their_pictures_are_equal():
 
 
 def test_ids_are_unique_over_kernels():
-    code = "from course_utils.explorers import conv_explorer; print(conv_explorer(preset='AlexNet conv1 at 224').view.value)"
+    shown = "conv_explorer(preset='AlexNet conv1 at 224').view.value"
+    code = f"from course_utils.explorers import conv_explorer; print({shown})"
     views = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(2)
     ]
