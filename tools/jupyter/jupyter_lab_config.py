@@ -4,6 +4,7 @@
 """
 
 import os
+import warnings
 from pathlib import Path
 
 c = get_config()  # noqa: F821
@@ -52,3 +53,4 @@ def keep_the_file(model: dict, **_: object) -> None:
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 c.FileContentsManager.pre_save_hook = keep_the_file
+warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")  # these settings are read twice
