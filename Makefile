@@ -1,5 +1,6 @@
 # make lab                  JupyterLab with the course in the browser (Ctrl-C ends it)
 # make lab PORT=9000        at a port of your choice
+# make update               the newest version of the course; what you have changed is kept in mine/
 # make execute              run every lecture notebook from a clean kernel and store its outputs
 # make execute NB=01        only those whose names start with 01
 # make homework             what students get, notebooks/homework/release, from the masters in source
@@ -46,7 +47,7 @@ export PYTHONPATH =
 export JUPYTER_PATH =
 export JUPYTER_CONFIG_PATH =
 
-.PHONY: help lab test check bench execute homework grade lint setup setup-test
+.PHONY: help lab update test check bench execute homework grade lint setup setup-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -63,6 +64,9 @@ lab: setup
 	@$(STATE_ENV) $(PY) -m jupyterlab --config=tools/jupyter/jupyter_lab_config.py \
 		$(if $(PORT),--port=$(PORT) --ServerApp.port_retries=0) \
 		$$([ "$$(id -u)" != 0 ] || echo --allow-root) --LabApp.default_url=/lab/tree/$(FIRST)
+
+update:
+	@sh tools/update.sh
 
 execute: setup
 	@$(STATE_ENV) $(PY) tools/execute.py $(NB)

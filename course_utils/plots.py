@@ -16,6 +16,7 @@ from cycler import cycler
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
@@ -49,8 +50,20 @@ _FAMILIES = {  # the first prefix that fits decides
 
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # for an axis of fractions
 
+# Beside matplotlib's own font, which has no Korean, those of Linux, Windows and macOS that this machine has.
+_KOREAN = (
+    "Noto Sans CJK KR",
+    "Noto Sans KR",
+    "NanumGothic",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "Noto Sans CJK JP",
+)
+_INSTALLED = set(fontManager.get_font_names())
+
 plt.rcParams.update(
     {
+        "font.family": ["DejaVu Sans", *(name for name in _KOREAN if name in _INSTALLED)],
         "figure.figsize": (7.5, 3.6),
         "figure.dpi": 110,
         "figure.constrained_layout.use": True,
@@ -173,7 +186,8 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
         raise ValueError(
             f"a square matrix with a name per row is needed; got {list(matrix.shape)}, {len(classes)}"
         )
-    share = (matrix.double() / matrix.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
+    counts = matrix.cpu().double()  # Apple's MPS has no double precision
+    share = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
     ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):

@@ -28,7 +28,7 @@ MAX_STEPS = "COURSE_MAX_STEPS"
 CUT_SENTENCE = "Training was cut short: no result of this run means anything."
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What a training run left behind: a number per step, a number per epoch, and how it ended.
 
@@ -55,8 +55,27 @@ class History:
         """The last test error as a fraction; NaN where none was measured."""
         return self.test_errors[-1] if self.test_errors else math.nan
 
+    def __repr__(self) -> str:
+        last = {"train": self.train_errors[-1:], "test": self.test_errors[-1:]}
+        errors = [f", {name} error {100 * e:.2f} %" for name, measured in last.items() for e in measured]
+        return f"History({len(self.losses):,} steps{''.join(errors)}) {self.stopped}".rstrip()
 
-@dataclass(frozen=True)
+
+class FitInterrupted(KeyboardInterrupt):
+    """The stop button or Ctrl-C in the middle of `fit`; `history` is what the run left behind.
+
+    Like every KeyboardInterrupt it also ends the cell around `fit`, and Run All; IPython shows its sentence alone.
+    """
+
+    def __init__(self, history: History) -> None:
+        super().__init__(history.stopped)
+        self.history = history
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """A model's answers on a set of images: `logits` `[N, classes]`, mean `loss`, and top-k `errors` by k."""
 
@@ -79,6 +98,10 @@ class Evaluation:
     def top5_error(self) -> float:
         """Share of images whose target is not among the five best."""
         return self._error(5)
+
+    def __repr__(self) -> str:
+        errors = "".join(f", top-{k} error {100 * error:.2f} %" for k, error in self.errors.items())
+        return f"Evaluation({len(self.targets):,} images, loss {self.loss:.4g}{errors})"
 
     def _error(self, k: int) -> float:
         if k not in self.errors:
@@ -139,11 +162,13 @@ def fit(
     needs fewer epochs where normalisation follows each of them. `bfloat16` computes convolutions and products
     with 16-bit numbers (torch.autocast; weights stay float32): quicker on processors with instructions for
     them, slower on others. With the same `seed`, machine and number of threads a run repeats exactly, and the
-    random state outside is left alone. `device` is cuda or mps where there is one, else the CPU.
+    random state outside is left alone. `device` is where the steps are computed: cuda or mps where there is
+    one, else the CPU. Afterwards the model is in evaluation mode, on the device that it came from.
 
-    An interrupt (the stop button, Ctrl-C) or a loss that is not finite ends the run at that step: a sentence
-    is printed and kept in `History.stopped`, and history and model stay as they are by then, the model in
-    evaluation mode. Raises ValueError for settings and images that do not fit.
+    A loss that is not finite ends the run at that step: a sentence is printed and kept in `History.stopped`.
+    The stop button (Ctrl-C) ends it too, and raises `FitInterrupted`, so that the rest of the cell does not run
+    either. Model and history stay as they are by then; the history is also `model.history`, as in Keras.
+    Raises ValueError for settings and images that do not fit.
 
     Tests of whole notebooks set the environment variable COURSE_MAX_STEPS: `fit` then takes about so many steps,
     as many epochs of fewer images, at least one batch each, and prints a sentence that says so.
@@ -162,11 +187,10 @@ def fit(
     steps = max(1, round(epochs * steps_per_epoch))
     rates = one_cycle(steps, learning_rate, warm_up)
     schedule = zip(rates, _endless(train, batch_size, generator, augment), strict=False)
-    history = History()
-    bar = tqdm(total=steps, disable=not progress, desc=type(model).__name__, unit="step")
+    history = model.history = History()
+    bar = tqdm(total=steps, disable=not progress, desc=_name(model), unit="step")
     try:
-        with _seeded(seed), bar:
-            model.to(device=device, memory_format=torch.channels_last)
+        with _lent(model, device), _seeded(seed), bar:
             updates = _optimiser(optimiser, model, momentum, weight_decay)
             autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
             while len(history.losses) < steps and not history.stopped:
@@ -176,9 +200,11 @@ def fit(
                     history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
                     _show(bar, history, refresh=True)
     except KeyboardInterrupt:
-        done = len(history.losses)
-        history.stopped = f"Interrupted after {done} of {steps} steps; the history and the model are kept."
-    model.eval()
+        history.stopped = (
+            f"Interrupted after {len(history.losses):,} of {steps:,} steps. The model is kept as it is now, "
+            f"and what was measured as its attribute `history`."
+        )
+        raise FitInterrupted(history) from None
     if history.stopped:
         print(history.stopped)
     return history
@@ -194,8 +220,8 @@ def evaluate(
 ) -> Evaluation:
     """Every image's logits in evaluation mode, the mean cross entropy and the top-k errors.
 
-    The model keeps the mode and the device that it had. Raises ValueError where there is no image, and
-    where a k is above the number of classes.
+    The model keeps the mode and the device that it had; the answers are on the CPU. Raises ValueError where
+    there is no image, and where a k is above the number of classes.
     """
     if len(images) == 0:
         raise ValueError("there is no image to evaluate on; got an empty ImageSet")
@@ -211,8 +237,9 @@ def evaluate(
     finally:
         model.train(was_training)
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
-    loss = F.cross_entropy(logits, images.labels).item()
-    return Evaluation(logits, images.labels, loss, topk_errors(logits, images.labels, ks))
+    targets = images.labels.cpu()
+    loss = F.cross_entropy(logits, targets).item()
+    return Evaluation(logits, targets, loss, topk_errors(logits, targets, ks))
 
 
 def _train_epoch(model, optimiser, loss, autocast, rates_and_batches, history: History, bar: tqdm) -> None:
@@ -292,12 +319,28 @@ def _optimiser(kind: str, model: nn.Module, momentum: float, weight_decay: float
     return Muon(kernels, sgd) if kernels else sgd
 
 
+def _name(model: nn.Module) -> str:
+    """Tells two networks of one class apart, since many are an nn.Sequential."""
+    return f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters"
+
+
 def _device_of(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _on(device: torch.device, images: Tensor) -> Tensor:
     return images.to(device, memory_format=torch.channels_last) if images.ndim == 4 else images.to(device)
+
+
+@contextmanager
+def _lent(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """The model on `device` for a while, then back where it was, in evaluation mode."""
+    home = _device_of(model)
+    try:
+        model.to(device=device, memory_format=torch.channels_last)
+        yield
+    finally:
+        model.eval().to(home)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import warnings
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
+from matplotlib.font_manager import fontManager
 from matplotlib.patches import Rectangle
 
 from course_utils import data, plots
@@ -198,3 +200,13 @@ def test_a_table_sets_numbers_right_and_keeps_their_digits():
 def test_a_table_needs_the_same_columns_in_every_row(rows):
     with pytest.raises(ValueError, match="same columns"):
         plots.show_table(rows)
+
+
+def test_korean_titles_are_drawn_where_the_machine_has_a_korean_font(tmp_path):
+    if not set(plots._KOREAN) & set(fontManager.get_font_names()):
+        pytest.skip("no Korean font on this machine: install fonts-noto-cjk")
+    figure, ax = plots.plt.subplots()
+    ax.set_title("수용 영역 (receptive field), −1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # "Glyph ... missing from font(s)"
+        figure.savefig(tmp_path / "title.png")

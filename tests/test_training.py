@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from course_utils._muon import orthogonal
 from course_utils.data import ImageSet
-from course_utils.training import evaluate, fit, one_cycle, seed_everything
+from course_utils.training import FitInterrupted, History, evaluate, fit, one_cycle, seed_everything
 
 
 def image_set(count=96, seed=0, classes=10):
@@ -275,27 +276,84 @@ def augment(images, generator):
 """
 
 
-def test_an_interrupted_cell_keeps_history_and_model():
+@pytest.fixture(scope="module")
+def kernel():
     manager, client = start_new_kernel(kernel_name="python3")
-    try:
-        client.execute_interactive(SETUP, timeout=60)
-        client.execute("history = fit(model, data, data, epochs=1000, augment=augment, progress=False)")
-        while True:
-            message = client.get_iopub_msg(timeout=60)
-            if message["msg_type"] == "stream":
-                break
-        manager.interrupt_kernel()  # a real SIGINT to the kernel's process
-        reply = client.get_shell_msg(timeout=60)
-        assert reply["content"]["status"] == "ok", reply["content"]
-        check = (
-            "assert history.stopped.startswith('Interrupted'), history.stopped\n"
-            "assert 0 < len(history.losses) == len(history.learning_rates)\n"
-            "assert evaluate(model, data).loss > 0 and not model.training\n"
-            "again = fit(model, data, epochs=0.1, progress=False)\n"
-            "assert len(again.losses) == 2, (history, again)"
-        )
-        after = client.execute_interactive(check, timeout=60)
-        assert after["content"]["status"] == "ok", after["content"]["traceback"][-1]
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+    client.execute_interactive(SETUP, timeout=60)
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def interrupted(kernel, code):
+    """The reply to a cell that is interrupted once, by a real SIGINT, in the middle of its first `fit`."""
+    manager, client = kernel
+    client.execute("batches = 0\n" + code)
+    while client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
+        pass
+    manager.interrupt_kernel()
+    return client.get_shell_msg(timeout=60)["content"]
+
+
+def check(kernel, code):
+    after = kernel[1].execute_interactive(code, timeout=60)["content"]
+    assert after["status"] == "ok", after["traceback"][-1]
+
+
+def test_an_interrupted_fit_keeps_history_and_model_and_ends_the_cell(kernel):
+    settings = "data, data, epochs=1000, augment=augment, progress=False"
+    reply = interrupted(kernel, f"went_on = False\nhistory = fit(model, {settings})\nwent_on = True")
+    assert reply["status"] == "error" and reply["ename"] == "FitInterrupted"
+    (sentence,) = reply["traceback"]
+    assert re.fullmatch(r"Interrupted after \d+ of 16,000 steps\. [^\n]*`history`\.", sentence)
+    check(
+        kernel,
+        "assert not went_on and 'history' not in globals()\n"
+        f"assert model.history.stopped == {sentence!r}\n"
+        "assert 0 < len(model.history.losses) == len(model.history.learning_rates)\n"
+        "assert evaluate(model, data).loss > 0 and not model.training\n"
+        "again = fit(model, data, epochs=0.1, progress=False)\n"
+        "assert again is model.history and len(again.losses) == 2 and again.stopped == ''",
+    )
+
+
+def test_one_interrupt_ends_a_sweep_over_many_networks(kernel):
+    reply = interrupted(
+        kernel,
+        "nets = [nn.Sequential(nn.Flatten(), nn.Linear(784, 10)) for _ in range(4)]\n"
+        "for net in nets:\n"
+        "    try:\n"
+        "        fit(net, data, epochs=1000, augment=augment, progress=False)\n"
+        "    except Exception:\n"
+        "        pass  # as careless code does",
+    )
+    assert reply["status"] == "error"
+    check(kernel, "assert [hasattr(net, 'history') for net in nets] == [True, False, False, False]")
+
+
+def test_an_interrupt_outside_of_a_notebook_carries_the_history():
+    def augment(images, generator):
+        raise KeyboardInterrupt
+
+    model = network()
+    with pytest.raises(FitInterrupted, match="after 0 of 24 steps") as caught:
+        fit(model, image_set(), epochs=2, batch_size=8, augment=augment, progress=False)
+    assert caught.value.history is model.history and isinstance(caught.value, KeyboardInterrupt)
+
+
+def test_results_at_a_cells_end_print_one_line():
+    model, data = network(), image_set()
+    history = fit(model, data, data, epochs=3, batch_size=8, progress=False)
+    assert re.fullmatch(r"History\(36 steps, train error [\d.]+ %, test error [\d.]+ %\)", repr(history))
+    answer = repr(evaluate(model, data))
+    assert re.fullmatch(r"Evaluation\(96 images, loss [\d.e-]+, top-1 error .* %, top-5 error .* %\)", answer)
+    diverged = fit(network(), data, epochs=5, batch_size=8, learning_rate=1e12, progress=False)
+    assert repr(diverged).endswith(diverged.stopped) and diverged.stopped and "\n" not in repr(diverged)
+    assert repr(History()) == "History(0 steps)"
+
+
+def test_bars_of_networks_of_one_class_can_be_told_apart(capsys):
+    for width in (4, 7):
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(64, width * 10)), image_set(), epochs=1)
+    shown = capsys.readouterr().err
+    assert "Sequential, 2,600 parameters" in shown and "Sequential, 4,550 parameters" in shown

@@ -91,7 +91,7 @@ class LabServer:
     def __enter__(self) -> LabServer:
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}"]
         command += [f"--config={JUPYTER / 'jupyter_lab_config.py'}", "--ServerApp.port_retries=0"]
-        command.append(f"--LabApp.app_settings_dir={self._settings()}")
+        command.append(f"--LabServerApp.app_settings_dir={self._settings()}")
         command += ["--expose-app-in-browser", "--ServerApp.open_browser=False"]
         if hasattr(os, "getuid") and os.getuid() == 0:
             command.append("--allow-root")
@@ -123,6 +123,7 @@ class LabServer:
         settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}
         (self.folder / "settings").mkdir()
         (self.folder / "settings" / "overrides.json").write_text(json.dumps(settings))
+        shutil.copy(JUPYTER / "page_config.json", self.folder / "settings")
         return self.folder / "settings"
 
     def _environment(self) -> dict[str, str]:
@@ -204,6 +205,24 @@ class LabPage:
         )
         self._js("app => app.shell.collapseLeft()")
         self.set_theme(self.theme)
+        self._wait_for_cells()
+
+    def open_beside(self, name: str) -> None:
+        """Show another notebook in a further tab of the same page."""
+        self._js(
+            """async (app, path) => { const panel = await app.commands.execute("docmanager:open", { path });
+                                      await panel.context.ready; await panel.sessionContext.ready; }""",
+            f"notebooks/{name}",
+        )
+        self.wait_until_idle(90)
+        self._wait_for_cells()
+
+    def save(self) -> Path:
+        """Save the notebook in front, and return its file."""
+        self._js("app => app.commands.execute('docmanager:save')")
+        return self.server.folder / "course" / str(self._js("app => app.shell.currentWidget.context.path"))
+
+    def _wait_for_cells(self) -> None:
         cells = self._js("app => app.shell.currentWidget.content.model.cells.length")
         expect(self.notebook.locator(".jp-Cell")).to_have_count(cells, timeout=60_000)
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ import ipywidgets
 
 from course_utils.explorers import svg as svg_text
 
-_NUMBERS = count()
+# One page of JupyterLab holds the pictures of several kernels: an id that two of them used would be the hidden tab's.
+_KERNEL, _NUMBERS = secrets.token_hex(4), count()
 _MARKED, _UNMARKED = f"3px solid {svg_text.VERMILION}", "3px solid transparent"
 _CUSTOM = "your own"
 _PAUSE = 0.05  # seconds between two pieces of work that an idle kernel does
@@ -78,7 +80,7 @@ class Explorer(ipywidgets.VBox):
         self.controls: dict[str, ipywidgets.ValueWidget] = dict(controls)
         self.state: dict[str, Any] = {}
         self.svg, self.problem, self.ways_out, self.marked = "", None, {}, ()
-        self._number, self._quiet, self._moved, self._limited = next(_NUMBERS), False, None, set()
+        self._ids, self._quiet, self._moved, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", False, None, set()
         self._names = tuple(self.controls)
         if self.presets:
             preset = choice("preset", (_CUSTOM, *self.presets), _CUSTOM)
@@ -157,8 +159,8 @@ class Explorer(ipywidgets.VBox):
                 self.controls["preset"].value = self._preset()
             for name in self._names:
                 self.controls[name].layout.border_left = _MARKED if name in self.marked else _UNMARKED
-        self.state, self.svg = picture.state, picture.svg.replace(svg_text.UNIQUE, str(self._number))
-        self.view.value = self.svg
+        self.state, self.svg = picture.state, picture.svg
+        self.view.value = self.svg.replace(svg_text.UNIQUE, self._ids)
 
     def _picture(self, values: dict[str, Any]) -> Picture:
         self.problem, self.ways_out, self.marked = None, {}, ()

@@ -76,13 +76,14 @@ class Signals:
 def layer_signals(model: ResNet, images: Tensor, targets: Tensor) -> Signals:
     """Activations and gradients of one training step in every convolution but those of the shortcuts.
 
-    images: `[N, C, H, W]`, targets: `[N]`. Batch normalisation takes the statistics of these images, as in
-    training. The model is left as it was. Raises ValueError as the model's `forward` does.
+    images: `[N, C, H, W]`, targets: `[N]`, on any device. Batch normalisation takes the statistics of these
+    images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
     """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     was_training = model.training
     try:
-        return _measure(model.train(), images, targets)
+        device = model.conv1.weight.device
+        return _measure(model.train(), images.to(device), targets.to(device))
     finally:
         model.train(was_training)
         for buffer, before in buffers:
@@ -106,7 +107,8 @@ def _measure(model: ResNet, images: Tensor, targets: Tensor) -> Signals:
 
 def _norms(tensors: Iterable[Tensor]) -> list[float]:
     # In double precision: without normalisation the squares of the largest leave single precision's range.
-    norms = [torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for tensor in tensors]
+    # On the CPU, since Apple's MPS has no double precision.
+    norms = [torch.linalg.vector_norm(tensor.detach().cpu(), dtype=torch.float64) for tensor in tensors]
     return torch.stack(norms).tolist()
 
 

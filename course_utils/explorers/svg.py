@@ -25,7 +25,7 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW)
 
 SMALLEST = 11  # pixels on the screen that no text goes below
 UNIQUE = (
-    "__unique__"  # ends every id; `Explorer` puts its own number here, ids being shared by the whole page
+    "__unique__"  # ends every id; an explorer's view has its own here, ids being shared by the whole page
 )
 
 

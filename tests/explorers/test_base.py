@@ -2,6 +2,9 @@
 
 import base64
 import io
+import re
+import subprocess
+import sys
 from unittest.mock import MagicMock
 
 import pytest
@@ -58,7 +61,7 @@ def messages_of(widget):
 def test_a_control_redraws_at_once(check_picture):
     e = explorer()
     e.controls["side"].value = 4
-    assert e.state["side"] == 4 and "area 16" in e.svg and e.view.value == e.svg
+    assert e.state["side"] == 4 and "area 16" in e.svg and "area 16" in e.view.value
     check_picture(e.svg)
 
 
@@ -192,9 +195,21 @@ def test_the_mime_bundle_carries_the_picture():
     assert picture.crop((200, 50, 400, 100)).convert("L").getextrema()[0] < 80  # the words are drawn
 
 
-def test_two_explorers_share_no_ids():
-    assert svg.UNIQUE not in explorer().svg
-    assert explorer().svg != explorer().svg
+def test_two_views_share_no_ids_and_their_pictures_are_equal():
+    one, two = explorer(), explorer()
+    assert svg.UNIQUE not in one.view.value
+    assert one.view.value != two.view.value and one.svg == two.svg
+
+
+def test_ids_are_unique_over_kernels():
+    shown = "conv_explorer(preset='AlexNet conv1 at 224').view.value"
+    code = f"from course_utils.explorers import conv_explorer; print({shown})"
+    views = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(2)
+    ]
+    used = [set(re.findall(r'id="([^"]+)"', view)) for view in views]
+    assert all(used) and not used[0] & used[1]
+    assert all(f"url(#{name})" in view for view, names in zip(views, used, strict=True) for name in names)
 
 
 def test_a_player_moves_its_slider():
