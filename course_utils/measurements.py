@@ -1,6 +1,6 @@
 """What flows through a network while it trains, measured without leaving a trace in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,19 +57,30 @@ def main_path(model: "ResNet") -> list[nn.Conv2d]:
     ]
 
 
-@contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
-    """Gives each module its mode back, and each buffer (the running statistics of batch norm) its values."""
+def remember(model: nn.Module) -> Callable[[], None]:
+    """A function that gives each module its mode back, and each buffer (batch norm's statistics) its values."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+
+    @torch.no_grad()
+    def put_back() -> None:
+        for module, mode in modes:
+            module.training = mode
+        for buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
+
+    return put_back
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Whatever happens inside, the modules' modes and the buffers are afterwards what they were."""
+    put_back = remember(model)
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
+        put_back()
 
 
 def _blocks(model: "ResNet") -> list[nn.Module]:
