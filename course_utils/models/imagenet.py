@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from course_utils.data import IMAGENET_MEAN, IMAGENET_STD
-from course_utils.models._checks import check_images
+from course_utils.models.checks import check_images
 
 WEIGHTS = "efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
