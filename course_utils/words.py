@@ -31,13 +31,14 @@ def percent(share: float, digits: int = 1) -> str:
 
     What is not 0 and not 1 is never shown as "0 %" or "100 %".
     """
-    least = 10.0**-digits
-    if 0 < share < 1:
-        if 100 * share < least / 2:
-            return f"< {least:g} %"
-        if 100 * (1 - share) < least / 2:
-            return f"> {100 - least:.{digits}f} %"
-    return f"{100 * share:.{0 if share in (0, 1) else digits}f} %"
+    if share in (0, 1):
+        return f"{100 * share:.0f} %"
+    text, least = f"{100 * share:.{digits}f}", 10.0**-digits
+    if share > 0 and float(text) == 0:
+        return f"< {least:g} %"
+    if share < 1 and float(text) == 100:
+        return f"> {100 - least:.{digits}f} %"
+    return f"{text} %"
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

@@ -79,6 +79,19 @@ def test_percent_at_its_borders(share, text):
     assert words.percent(share) == text
 
 
+def test_percent_without_digits():
+    shares = (0.005, 0.004, 0.5, 0.995, 0.999, -0.25, 1.5)
+    assert [words.percent(share, 0) for share in shares] == [
+        "< 1 %",
+        "< 1 %",
+        "50 %",
+        "> 99 %",
+        "> 99 %",
+        "-25 %",
+        "150 %",
+    ]
+
+
 def test_counts_and_shapes_and_bytes():
     assert words.plural(1, "layer") == "1 layer"
     assert words.plural(2048, "layer") == "2,048 layers"
