@@ -24,6 +24,7 @@ from course_utils.data import Augment, ImageSet
 from course_utils.measurements import remember, unchanged
 from course_utils.metrics import checked_ks, topk_errors
 from course_utils.muon import Muon
+from course_utils.words import percent
 
 Loss = Callable[..., Tensor]
 SGD_MOMENTUM = 0.9
@@ -270,7 +271,7 @@ def _train_epoch(
 def _show(bar: tqdm, history: History, rate: float | None = None, refresh: bool = False) -> None:
     parts = [f"loss {history.losses[-1]:.3f}", f"{rate or history.images_per_second:,.0f} images/s"]
     if history.test_errors:
-        parts.append(f"test error {history.test_errors[-1]:.1%}")
+        parts.append(f"test error {percent(history.test_errors[-1])}")
     bar.set_postfix_str(", ".join(parts), refresh=refresh)
 
 
