@@ -3,6 +3,7 @@
 import csv
 import gzip
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,16 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue; the constants of every torchvision ImageNet model
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LONGEST = 20  # times as long as wide
 
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
@@ -45,6 +44,19 @@ FASHION_MNIST_MD5 = {  # published with the data set (Xiao, Rasul & Vollgraf 201
 Augment = Callable[..., Tensor]
 
 
+def data_folder() -> Path:
+    """The folder that the environment variable COURSE_DATA names, else `data` of the course's repository."""
+    named = os.environ.get("COURSE_DATA")
+    return Path(named).expanduser() if named else Path(__file__).resolve().parents[1] / "data"
+
+
+def _cure(part: str) -> str:
+    return (
+        f"the data come with the course's repository: get them back there with `git checkout -- data/{part}`, "
+        f"or set COURSE_DATA to the folder `data` of a clone."
+    )
+
+
 # Labelled images in memory
 
 
@@ -66,6 +78,8 @@ class ImageSet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         _check_images(self.images)
+        for values in (self.mean, self.std):
+            _per_channel(values, self.images)
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.long or self.labels.ndim != 1:
             raise ValueError(f"labels must be a long tensor of shape [N], not {_describe(self.labels)}.")
         if len(self.labels) != len(self.images):
@@ -129,24 +143,31 @@ class ImageSet:
         Raises ValueError where there are not enough images, or a balanced number is no multiple of the
         number of classes.
         """
-        if isinstance(which, Integral):
+        if isinstance(which, Integral) and not isinstance(which, bool):
             which = self._choose(which, balanced, generator)
         elif balanced or generator is not None:
             raise ValueError("balanced and generator choose images for a number, not for given indices.")
-        indices = torch.as_tensor(which, device=self.labels.device)
-        if indices.dtype == torch.bool:
-            if indices.shape != self.labels.shape:
-                raise ValueError(
-                    f"a mask for {len(self)} images needs that length, not {tuple(indices.shape)}."
-                )
-            indices = indices.nonzero().flatten()
-        if indices.numel() == 0:
-            indices = indices.long()
-        if indices.ndim != 1 or indices.is_floating_point():
-            raise ValueError(f"indices must be a list of whole numbers, not {_describe(indices)}.")
-        if len(indices) and not -len(self) <= int(indices.min()) <= int(indices.max()) < len(self):
-            raise ValueError(f"indices must lie within the {len(self)} images of the set.")
+        indices = self._indices(which).to(self.labels.device)
         return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def _indices(self, which: Sequence[int] | Tensor) -> Tensor:
+        try:
+            indices = which.numpy(force=True) if isinstance(which, Tensor) else np.array(which)
+        except (TypeError, ValueError, RuntimeError):
+            indices = np.array(which, dtype=object)
+        if indices.shape == (0,):
+            return torch.zeros(0, dtype=torch.long)
+        if indices.ndim != 1 or indices.dtype.kind not in "biu":
+            raise ValueError(
+                f"a subset takes a number, a list of whole numbers or a mask, not {which!r:.60}."
+            )
+        if indices.dtype.kind == "b":
+            if len(indices) != len(self):
+                raise ValueError(f"a mask for {len(self)} images needs that length, not {len(indices)}.")
+            indices = indices.nonzero()[0]
+        elif not -len(self) <= indices.min() <= indices.max() < len(self):
+            raise ValueError(f"indices must lie within the {len(self)} images of the set.")
+        return torch.from_numpy(indices.astype(np.int64))
 
     def _choose(self, count: int, balanced: bool, generator: torch.Generator | None) -> Tensor:
         if not 0 <= count <= len(self):
@@ -185,12 +206,24 @@ def to_pixels(
     """Undo a normalisation for display: values 0 to 1, for one image [C, H, W] or a batch [N, C, H, W].
 
     mean, std: one number for each channel, or one for all; by default those of `preprocess`.
+    Raises ValueError for other shapes, and for means that are not as many as the channels.
     """
+    if not isinstance(images, Tensor) or images.ndim not in (3, 4) or not images.is_floating_point():
+        raise ValueError(f"to_pixels takes float images [C, H, W] or [N, C, H, W], not {_describe(images)}.")
     return (images * _per_channel(std, images) + _per_channel(mean, images)).clamp(0, 1)
 
 
 def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+    channels = images.shape[-3]
+    try:
+        numbers = torch.tensor(values, dtype=images.dtype, device=images.device)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = torch.zeros(0)
+    if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
+        raise ValueError(
+            f"mean and std have a number for each channel ({channels}) or one for all, not {values!r}."
+        )
+    return numbers.view(-1, 1, 1)
 
 
 def _check_images(images: Tensor) -> None:
@@ -205,7 +238,7 @@ def _describe(value: object) -> str:
 # Fashion-MNIST
 
 
-def fashion_mnist(folder: Path | str = DATA_FOLDER / "FashionMNIST" / "raw") -> tuple[ImageSet, ImageSet]:
+def fashion_mnist() -> tuple[ImageSet, ImageSet]:
     """Fashion-MNIST as (train, test): 60,000 and 10,000 images [1, 28, 28] of ten kinds of clothing.
 
     Both are normalised by the mean and standard deviation of all training pixels, computed here and kept as
@@ -213,8 +246,8 @@ def fashion_mnist(folder: Path | str = DATA_FOLDER / "FashionMNIST" / "raw") -> 
     Raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
     Source: Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747.
     """
-    train_images, train_labels = _read_part(Path(folder), "train")
-    test_images, test_labels = _read_part(Path(folder), "t10k")
+    train_images, train_labels = _read_part("train")
+    test_images, test_labels = _read_part("t10k")
     mean, std = train_images.mean(), train_images.std()
     statistics = ((mean.item(),), (std.item(),))
     for images in (train_images, test_images):
@@ -225,15 +258,16 @@ def fashion_mnist(folder: Path | str = DATA_FOLDER / "FashionMNIST" / "raw") -> 
     )
 
 
-def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+def _read_part(part: str) -> tuple[Tensor, Tensor]:
     """Images in 0 to 1, float32 [N, 1, 28, 28], and labels, long [N]."""
+    folder = data_folder() / "FashionMNIST" / "raw"
     images = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", header_bytes=16)
     labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", header_bytes=8)
     return torch.from_numpy(images).view(-1, 1, 28, 28) / 255, torch.from_numpy(labels).long()
 
 
 def _read_idx(path: Path, header_bytes: int) -> np.ndarray:
-    cure = "get it back with `git checkout -- data/FashionMNIST`."
+    cure = _cure("FashionMNIST")
     try:
         packed = path.read_bytes()
     except OSError as error:
@@ -247,29 +281,23 @@ def _read_idx(path: Path, header_bytes: int) -> np.ndarray:
 # Augmentation: a whole batch at once, each image with its own draw
 
 
-def random_crop(
-    images: Tensor, padding: int, generator: torch.Generator | None = None, fill: float | None = None
-) -> Tensor:
-    """Shift each image by up to `padding` pixels each way: pad all sides, cut the old size out at random.
+def random_crop(images: Tensor, padding: int, generator: torch.Generator | None = None) -> Tensor:
+    """Shift each image by up to `padding` pixels each way, its edge pixels repeated beyond the edges.
 
     images: [N, C, H, W]; the result has the same shape.
-    fill: the value of the padding; None repeats the edge pixels, which suits normalised images too.
     Raises ValueError for a negative padding.
-    Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2.
+    Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
     _check_images(images)
     if not isinstance(padding, Integral) or padding < 0:
         raise ValueError(f"padding must be a whole number of at least 0, not {padding!r}.")
     count, channels, height, width = images.shape
-    shifts = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
-    rows, columns = shifts[0] + torch.arange(height), shifts[1] + torch.arange(width)
-    if fill is None:
-        rows, columns = (rows - padding).clamp(0, height - 1), (columns - padding).clamp(0, width - 1)
-    else:
-        images = F.pad(images, (padding,) * 4, value=fill)
-    positions = rows[:, :, None] * images.shape[3] + columns[:, None, :]
-    positions = positions.view(count, 1, -1).expand(-1, channels, -1).to(images.device)
-    return images.flatten(2).gather(2, positions).view(count, channels, height, width)
+    shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
+    rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
+    columns = (shifts[1] + torch.arange(width)).clamp(0, width - 1)
+    positions = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1)
+    positions = positions.expand(-1, channels, -1).to(images.device)
+    return images.flatten(2).gather(2, positions).view(images.shape)
 
 
 def random_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -330,14 +358,12 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
     Raises ValueError where the images are smaller than the crop.
     Source: Krizhevsky et al. 2012, section 4.1, where the ten predictions are averaged.
     """
+    from torchvision.transforms.functional import ten_crop as crops  # slow to import, so only when asked for
+
     _check_images(images)
-    height, width = images.shape[2:]
-    if not 1 <= size <= min(height, width):
-        raise ValueError(f"a crop of {size} pixels does not fit images of {height} x {width}.")
-    bottom, right = height - size, width - size
-    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
-    views = (images, images.flip(-1))
-    return torch.stack([view[:, :, y : y + size, x : x + size] for view in views for y, x in places], dim=1)
+    if not isinstance(size, Integral) or not 1 <= size <= min(images.shape[2:]):
+        raise ValueError(f"a crop of {size} pixels does not fit images of {list(images.shape[2:])} pixels.")
+    return torch.stack(crops(images, size), dim=1)
 
 
 # Photographs and ImageNet
@@ -364,8 +390,8 @@ def photos() -> list[Photo]:
 def _photo(row: dict) -> Photo:
     from PIL import Image
 
-    with Image.open(DATA_FOLDER / "photos" / row["file"]) as file:
-        image = file.convert("RGB")
+    with Image.open(data_folder() / "photos" / row["file"]) as file:
+        image = as_rgb(file)
     name = Path(row["file"]).stem
     return Photo(name, image, row["label"], row["credit"], row["licence"], row["source"], row["class"])
 
@@ -382,23 +408,41 @@ def preprocess(image: "Image", size: int = 224) -> Tensor:
     """A photograph as ImageNet networks take it: float32 [3, size, size], normalised.
 
     Resizes the shorter side to size / 0.875 (256 for 224), cuts out the centre, and normalises with
-    IMAGENET_MEAN and IMAGENET_STD; `to_pixels` is the way back.
-    Raises ValueError for a size below 1 and for what is no PIL image.
+    IMAGENET_MEAN and IMAGENET_STD; `to_pixels` is the way back. Of an image that is more than twenty times as
+    long as wide only the middle is looked at, since the whole would be resized to gigabytes.
+    Raises ValueError for a size below 1 and for what `as_rgb` refuses.
     """
-    from PIL import Image
+    from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
 
-    if not isinstance(image, Image.Image):
-        raise ValueError(f"preprocess takes a PIL image, not {_describe(image)}.")
     if not isinstance(size, Integral) or size < 1:
         raise ValueError(f"size must be a whole number of at least 1, not {size!r}.")
-    image = image.convert("RGB")
-    shorter = size * 8 // 7
-    resized = [side * shorter // min(image.size) for side in image.size]
-    image = image.resize(resized, Image.Resampling.BILINEAR)
-    left, top = (round((side - size) / 2) for side in image.size)
-    image = image.crop((left, top, left + size, top + size))
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
-    return (pixels - _per_channel(IMAGENET_MEAN, pixels)) / _per_channel(IMAGENET_STD, pixels)
+    image = as_rgb(image)
+    width, height = image.size
+    spare = [max(0, side - LONGEST * min(image.size)) // 2 for side in image.size]
+    image = image.crop((spare[0], spare[1], width - spare[0], height - spare[1]))
+    return AlexNet_Weights.IMAGENET1K_V1.transforms(crop_size=size, resize_size=size * 8 // 7)(image)
+
+
+def as_rgb(image: "Image") -> "Image":
+    """A PIL image in 8-bit RGB as a viewer shows it: upright (EXIF), on white where it is transparent.
+
+    Of 16-bit images the upper 8 bits are kept. Raises ValueError for what is no PIL image, or has pixels whose
+    range is not known.
+    """
+    from PIL import Image, ImageOps
+
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"a photograph is a PIL image, not {_describe(image)}.")
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError(f"an image of mode {image.mode!r} has no known range: make it 8-bit first.")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 # Published figures
@@ -409,10 +453,12 @@ def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
 
     Raises ValueError, naming what there is, for a table that is not there.
     """
-    path = DATA_FOLDER / f"{name}.csv"
+    path = data_folder() / f"{name}.csv"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in DATA_FOLDER.glob("*.csv")))
-        raise ValueError(f"There is no table {name!r} in {DATA_FOLDER}, only {known}.")
+        known = ", ".join(sorted(file.stem for file in data_folder().glob("*.csv")))
+        raise ValueError(
+            f"There is no table {name!r} in {data_folder()}, only {known or 'none'}; {_cure('')}"
+        )
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 

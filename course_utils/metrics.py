@@ -37,7 +37,7 @@ def topk_errors(logits: Tensor, targets: Tensor, ks: Sequence[int] = (1, 5)) -> 
     Shapes as in `target_ranks`; raises ValueError as it does, and where a k is not between 1 and the
     number of classes. Source: CSC321 lecture 12, "ImageNet"; Russakovsky et al. 2015, section 4.1.
     """
-    ks = _checked_ks(ks, logits)
+    ks = checked_ks(ks, logits)
     ranks = target_ranks(logits, targets)
     return {k: (ranks >= k).sum().item() / len(ranks) for k in ks}
 
@@ -59,7 +59,7 @@ class TopKMeter:
     """
 
     def __init__(self, ks: Sequence[int] = (1, 5)) -> None:
-        self.ks = _checked_ks(ks)
+        self.ks = checked_ks(ks)
         self.reset()
 
     def reset(self) -> None:
@@ -69,7 +69,7 @@ class TopKMeter:
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Count one batch; a batch that does not fit raises ValueError and leaves the counts as they were."""
-        _checked_ks(self.ks, logits)
+        checked_ks(self.ks, logits)
         ranks = target_ranks(logits, targets)
         for k in self.ks:
             self._wrong[k] += int((ranks >= k).sum())
@@ -143,7 +143,8 @@ def _check_classes(name: str, values: Tensor, num_classes: int) -> None:
         )
 
 
-def _checked_ks(ks: Iterable[int], logits: Tensor | None = None) -> tuple[int, ...]:
+def checked_ks(ks: Iterable[int], logits: Tensor | None = None) -> tuple[int, ...]:
+    """The k asked for, each once; raises ValueError where one is no whole number from 1 to the number of classes."""
     ks = tuple(ks) if isinstance(ks, Iterable) else (ks,)
     classes = logits.shape[1] if isinstance(logits, Tensor) and logits.ndim == 2 else None
     limit = "the number of classes" if classes is None else f"the {classes} classes"

@@ -7,12 +7,12 @@ axes takes `ax=` and returns the `Axes`; one that lays out several returns the `
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from numbers import Integral
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from cycler import cycler
+from IPython import get_ipython
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,31 +22,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, ScalarF
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
-COLOURS = {  # Okabe & Ito 2008: told apart by colour-blind readers and in grey print
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "vermilion": "#D55E00",
-    "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "grey": "#7F7F7F",
-    "black": "#222222",
-}
-_FAMILIES = {  # the first prefix that fits decides
-    "plain": "vermilion",
-    "resnet": "blue",
-    "residual": "blue",
-    "vgg": "green",
-    "minivgg": "green",
-    "alexnet": "orange",
-    "minialexnet": "orange",
-    "googlenet": "purple",
-    "minigooglenet": "purple",
-    "inception": "purple",
-    "lenet": "sky",
-    "mlp": "black",
-    "linear": "grey",
-}
+from course_utils import words
+from course_utils.colours import COLOURS, family_colour
+from course_utils.data import as_rgb
 
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # for an axis of fractions
 
@@ -82,14 +60,39 @@ plt.rcParams.update(
 )
 
 
-def model_colour(name: str) -> str:
-    """The colour of a model's family ("ResNet-50", "resnet18", "VGG-16", ...), the same in the whole course."""
-    return COLOURS[_family_colour(name) or "grey"]
+model_colour = family_colour  # of "ResNet-50", "resnet18", "VGG-16", ...: the same in the whole course
 
 
-def _family_colour(name: str) -> str | None:
-    letters = "".join(c for c in name.lower() if c.isalpha())
-    return next((colour for prefix, colour in _FAMILIES.items() if letters.startswith(prefix)), None)
+def alt_text(figure: Figure) -> str:
+    """What a figure shows, in words, for who cannot see it: its attribute `alt` where it has one, else its labels.
+
+    Every figure that a notebook shows carries it as metadata of the picture, {"image/png": {"alt": ...}}.
+    """
+    panels = [_panel(ax) for ax in figure.axes if ax.has_data()]
+    heading = [figure.get_suptitle()] if figure.get_suptitle() else []
+    return (
+        getattr(figure, "alt", "") or "; ".join(filter(None, heading + panels)) or "a drawing without labels"
+    )
+
+
+def _panel(ax: Axes) -> str:
+    titles = [ax.get_title(loc) for loc in ("left", "center", "right")]
+    names = [
+        text.get_text() for text in (ax.get_legend().get_texts() if ax.get_legend() else ax.get_yticklabels())
+    ]
+    named = [name for name in names if any(map(str.isalpha, name))]
+    parts = [
+        *titles,
+        " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))),
+        "for " + ", ".join(named) if named and ax.axison else "",
+    ]
+    return " ".join(", ".join(filter(None, parts)).split()) or ("picture" if ax.images else "")
+
+
+if shell := get_ipython():  # beside the picture that another formatter makes
+    shell.display_formatter.mimebundle_formatter.for_type(
+        Figure, lambda figure: ({}, {"image/png": {"alt": alt_text(figure)}})
+    )
 
 
 def show_images(
@@ -195,7 +198,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
             ax.text(
                 column,
                 row,
-                f"{value:.0%}",
+                words.percent(value, 0),
                 ha="center",
                 va="center",
                 fontsize=8,
@@ -274,7 +277,7 @@ def plot_layer_budget(
         total = sum(getattr(row, measure) for row in rows)
         shares = [getattr(row, measure) / total for row in rows]
         places = [y + (n - (len(measures) - 1) / 2) * height for y in range(len(rows))]
-        ax.barh(places, shares, height, color=COLOURS[colour], label=f"{measure}: {_short(total)}")
+        ax.barh(places, shares, height, color=COLOURS[colour], label=f"{measure}: {words.short(total)}")
     ax.set_yticks(range(len(rows)), [row.name for row in rows])
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(PERCENT)
@@ -334,7 +337,7 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
     for row, area in zip(rows, areas, strict=True):
         ax.scatter(row["macs"], row["error"], s=area, color=model_colour(row["name"]), alpha=0.55)
     ax.set(xscale="log", xlabel="multiply-adds for one image", ylabel="error")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: _short(macs)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: words.short(macs)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_formatter(PERCENT)
     ax.margins(0.12)
@@ -412,18 +415,14 @@ def show_table(
 def _cell(value) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool | str):
-        return str(value)
-    if isinstance(value, Integral):
-        return f"{value:,}"
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value) if isinstance(value, bool | str) else words.number(value)
 
 
 def _pictures(images: Tensor | Sequence) -> list[np.ndarray]:
     if len(images) == 0:
         raise ValueError("there is no image to show; got an empty list")
     if not isinstance(images, Tensor):
-        return [_scaled(np.asarray(image)) for image in images]
+        return [np.asarray(as_rgb(image)) / 255 for image in images]
     values = images.detach().cpu().float()
     if values.ndim == 3:
         values = values[:, None]
@@ -434,16 +433,12 @@ def _pictures(images: Tensor | Sequence) -> list[np.ndarray]:
     return [v[0].numpy() if len(v) == 1 else v.permute(1, 2, 0).numpy() for v in values]
 
 
-def _scaled(picture: np.ndarray) -> np.ndarray:
-    return picture / 255 if picture.dtype == np.uint8 else picture
-
-
 def _topk_bars(ax: Axes, logits: Tensor, classes: Sequence[str], k: int, target: int | None) -> Axes:
     values, indices = logits.softmax(dim=0).topk(k)
     colours = [COLOURS["green"] if int(n) == target else COLOURS["sky"] for n in indices]
     ax.barh(range(k), values, color=colours)
     for n, value in enumerate(values.tolist()):
-        ax.text(value + 0.01, n, f"{value:.1%}", va="center", fontsize=9)
+        ax.text(value + 0.01, n, words.percent(value), va="center", fontsize=9)
     ax.set_yticks(range(k), [_ellipsis(classes[n]) for n in indices])
     ax.set_xlim(0, 1.15)
     ax.set_ylim(k - 0.4, -0.6)
@@ -483,20 +478,13 @@ def _box(top: float, left: float, bottom: float, right: float, **style) -> Recta
 
 
 def _colour(name: str, n: int) -> str:
-    return COLOURS[_family_colour(name) or list(COLOURS)[n % len(COLOURS)]]
+    return family_colour(name, list(COLOURS)[n % len(COLOURS)])
 
 
 def _smoothed(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     window = max(1, len(values) // 60)
     means = np.convolve(values, np.ones(window) / window, mode="valid")
     return np.arange(len(means)) + window, means
-
-
-def _short(number: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.3g}"
 
 
 def _ellipsis(name: str, length: int = 22) -> str:

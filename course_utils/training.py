@@ -12,18 +12,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from numbers import Integral, Real
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from tqdm.auto import tqdm
 
-from course_utils._muon import Muon
 from course_utils.data import Augment, ImageSet
-from course_utils.metrics import topk_errors
+from course_utils.measurements import remember, unchanged
+from course_utils.metrics import checked_ks, topk_errors
+from course_utils.muon import Muon
+from course_utils.words import percent
 
 Loss = Callable[..., Tensor]
+SGD_MOMENTUM = 0.9
 MAX_STEPS = "COURSE_MAX_STEPS"
 CUT_SENTENCE = "Training was cut short: no result of this run means anything."
 
@@ -57,7 +62,7 @@ class History:
 
     def __repr__(self) -> str:
         last = {"train": self.train_errors[-1:], "test": self.test_errors[-1:]}
-        errors = [f", {name} error {100 * e:.2f} %" for name, measured in last.items() for e in measured]
+        errors = [f", {name} error {percent(e, 2)}" for name, measured in last.items() for e in measured]
         return f"History({len(self.losses):,} steps{''.join(errors)}) {self.stopped}".rstrip()
 
 
@@ -86,8 +91,10 @@ class Evaluation:
 
     @property
     def predictions(self) -> Tensor:
-        """The first guess for every image, `[N]`."""
-        return self.logits.argmax(dim=1)
+        """The first guess for every image, `[N]`; of several that share the best score a wrong one, as in `errors`."""
+        targets = self.targets[:, None]
+        rival, guess = self.logits.scatter(1, targets, -math.inf).max(dim=1)
+        return torch.where(rival >= self.logits.gather(1, targets)[:, 0], guess, self.targets)
 
     @property
     def top1_error(self) -> float:
@@ -100,7 +107,7 @@ class Evaluation:
         return self._error(5)
 
     def __repr__(self) -> str:
-        errors = "".join(f", top-{k} error {100 * error:.2f} %" for k, error in self.errors.items())
+        errors = "".join(f", top-{k} error {percent(error, 2)}" for k, error in self.errors.items())
         return f"Evaluation({len(self.targets):,} images, loss {self.loss:.4g}{errors})"
 
     def _error(self, k: int) -> float:
@@ -143,7 +150,7 @@ def fit(
     batch_size: int = 128,
     learning_rate: float = 0.1,
     optimiser: str = "sgd",
-    momentum: float = 0.9,
+    momentum: float | None = None,
     weight_decay: float = 5e-4,
     warm_up: float = 0.25,
     label_smoothing: float = 0.0,
@@ -158,24 +165,29 @@ def fit(
 
     `epochs` may be a fraction: 0.5 is half a pass over `train`. `augment(images, generator=...)` changes
     each batch; `loss(outputs, targets)` replaces cross entropy where a model returns more than logits. Weight
-    decay spares biases and normalisation. `optimiser="muon"` makes the steps of convolutions orthogonal: it
-    needs fewer epochs where normalisation follows each of them. `bfloat16` computes convolutions and products
-    with 16-bit numbers (torch.autocast; weights stay float32): quicker on processors with instructions for
-    them, slower on others. With the same `seed`, machine and number of threads a run repeats exactly, and the
-    random state outside is left alone. `device` is where the steps are computed: cuda or mps where there is
-    one, else the CPU. Afterwards the model is in evaluation mode, on the device that it came from.
+    decay spares biases and normalisation. `optimiser="muon"` makes the steps of convolutions orthogonal, beside
+    SGD for all else: it needs fewer epochs where normalisation follows each of them. `momentum` is that of both;
+    None takes 0.9 for SGD and 0.6 for Muon. `bfloat16` computes convolutions and products with 16-bit numbers
+    (torch.autocast; weights stay float32): quicker on processors with instructions for them, slower on others.
+    With the same `seed`, machine and number of threads a run repeats exactly, and the random state outside is
+    left alone. `device` is where the steps are computed: cuda or mps where there is one, else the CPU. Afterwards
+    the model is in evaluation mode, on the device that it came from.
 
-    A loss that is not finite ends the run at that step: a sentence is printed and kept in `History.stopped`.
-    The stop button (Ctrl-C) ends it too, and raises `FitInterrupted`, so that the rest of the cell does not run
-    either. Model and history stay as they are by then; the history is also `model.history`, as in Keras.
-    Raises ValueError for settings and images that do not fit.
+    Raises ValueError, before the first step and with the model as it was, for settings, images and models that do
+    not fit. Whatever goes wrong later (a loss that is not finite, an error in the model or the evaluation) ends
+    the run at that step: a sentence is printed and kept in `History.stopped`, and history and model stay as they
+    are by then. The stop button (Ctrl-C) ends it too, and raises `FitInterrupted`, so that the rest of the cell
+    does not run either; the history is also `model.history`, as in Keras.
 
     Tests of whole notebooks set the environment variable COURSE_MAX_STEPS: `fit` then takes about so many steps,
     as many epochs of fewer images, at least one batch each, and prints a sentence that says so.
     Source: Smith & Topin 2018 (one cycle); Goyal et al. 2017, section 5.3 (no decay on normalisation);
     Jordan et al. 2024 (Muon).
     """
-    _check_settings(train, epochs, batch_size, learning_rate, warm_up, optimiser)
+    _check_settings(
+        epochs, batch_size, learning_rate, optimiser, momentum, weight_decay, warm_up, label_smoothing, seed
+    )
+    _check_parts(model, train, test, loss, augment, optimiser == "muon")
     if MAX_STEPS in os.environ:
         images = batch_size * max(1, int(int(os.environ[MAX_STEPS]) / epochs))
         train, test = (part and part.subset(min(images, len(part))) for part in (train, test))
@@ -189,13 +201,17 @@ def fit(
     schedule = zip(rates, _endless(train, batch_size, generator, augment), strict=False)
     history = model.history = History()
     bar = tqdm(total=steps, disable=not progress, desc=_name(model), unit="step")
+    put_back = remember(model)
     try:
         with _lent(model, device), _seeded(seed), bar:
-            updates = _optimiser(optimiser, model, momentum, weight_decay)
+            optimisers = _optimisers(optimiser, model, momentum, weight_decay)
+            if steps >= steps_per_epoch and len(train) % batch_size == 1:
+                _try_one_image(model, train, batch_size)
             autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
+            classes = max(_classes_in(train), _classes_in(test))
             while len(history.losses) < steps and not history.stopped:
                 epoch = islice(schedule, steps_per_epoch)
-                _train_epoch(model, updates, loss, autocast, epoch, history, bar)
+                _train_epoch(model, optimisers, loss, autocast, epoch, history, bar, classes)
                 if test is not None and not history.stopped:
                     history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
                     _show(bar, history, refresh=True)
@@ -205,6 +221,12 @@ def fit(
             f"and what was measured as its attribute `history`."
         )
         raise FitInterrupted(history) from None
+    except Exception as error:
+        why = _why(error, model, train.images.dtype)
+        if not history.losses:
+            put_back()
+            raise ValueError(f"no step of training could be taken: {why}") from error
+        history.stopped = f"Stopped after {len(history.losses)} of {steps} steps: {why}"
     if history.stopped:
         print(history.stopped)
     return history
@@ -220,29 +242,31 @@ def evaluate(
 ) -> Evaluation:
     """Every image's logits in evaluation mode, the mean cross entropy and the top-k errors.
 
-    The model keeps the mode and the device that it had; the answers are on the CPU. Raises ValueError where
-    there is no image, and where a k is above the number of classes.
+    Of a model that returns several tensors the first holds the logits. The model keeps the mode and the device
+    that it had; the answers are on the CPU. Raises ValueError where there is no image, where a pixel is not a finite number, where the model
+    cannot read the images or gives no logits for them, and where a k is above the number of classes.
     """
-    if len(images) == 0:
-        raise ValueError("there is no image to evaluate on; got an empty ImageSet")
-    was_training = model.training
+    ks = checked_ks(ks)
+    _check_images("images", images)
     device = _device_of(model)
     batches = images.batches(batch_size)
     total = math.ceil(len(images) / batch_size)
+    bar = tqdm(batches, total=total, disable=not progress, delay=1, leave=False, desc="evaluate")
     try:
-        model.eval()
-        with torch.inference_mode():
-            bar = tqdm(batches, total=total, disable=not progress, delay=1, leave=False, desc="evaluate")
-            logits = torch.cat([model(_on(device, batch)).float().cpu() for batch, _ in bar])
-    finally:
-        model.train(was_training)
+        with unchanged(model), torch.inference_mode():
+            model.eval()
+            logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in bar])
+    except Exception as error:
+        raise ValueError(_why(error, model, images.images.dtype)) from error
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
     targets = images.labels.cpu()
     loss = F.cross_entropy(logits, targets).item()
     return Evaluation(logits, targets, loss, topk_errors(logits, targets, ks))
 
 
-def _train_epoch(model, optimiser, loss, autocast, rates_and_batches, history: History, bar: tqdm) -> None:
+def _train_epoch(
+    model, optimisers, loss, autocast, rates_and_batches, history: History, bar: tqdm, classes: int
+) -> None:
     device = _device_of(model)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
     seen = 0
@@ -253,23 +277,29 @@ def _train_epoch(model, optimiser, loss, autocast, rates_and_batches, history: H
             targets = targets.to(device)
             with autocast:
                 outputs = model(_on(device, images))
+                if not history.losses:
+                    _check_logits(_logits(outputs), len(targets), classes)
                 value = loss(outputs, targets)
             step_loss = value.item()
             if not math.isfinite(step_loss):
-                history.stopped = _divergence(step_loss, len(history.losses) + 1, rate)
+                history.stopped = _divergence(step_loss, len(history.losses) + 1, rate, model, images)
                 return
-            optimiser.zero_grad()
+            for optimiser in optimisers:
+                optimiser.zero_grad()
             value.backward()
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.step()
+            for optimiser in optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                optimiser.step()
             history.losses.append(step_loss)
             history.learning_rates.append(rate)
-            wrong += (_logits(outputs).argmax(dim=1) != targets).sum()
+            wrong += _count_wrong(_logits(outputs).detach(), targets)
             seen += len(targets)
             if bar.update():
                 _show(bar, history, rate=seen / (time.perf_counter() - start))
         history.train_errors.append(wrong.item() / seen)
+        if not _finite(model):
+            history.stopped = _divergence(math.nan, len(history.losses) + 1, rate, model, images)
     finally:
         history.images += seen
         history.seconds += time.perf_counter() - start
@@ -278,15 +308,35 @@ def _train_epoch(model, optimiser, loss, autocast, rates_and_batches, history: H
 def _show(bar: tqdm, history: History, rate: float | None = None, refresh: bool = False) -> None:
     parts = [f"loss {history.losses[-1]:.3f}", f"{rate or history.images_per_second:,.0f} images/s"]
     if history.test_errors:
-        parts.append(f"test error {history.test_errors[-1]:.1%}")
+        parts.append(f"test error {percent(history.test_errors[-1])}")
     bar.set_postfix_str(", ".join(parts), refresh=refresh)
 
 
-def _divergence(loss: float, step: int, rate: float) -> str:
-    return (
-        f"Stopped at step {step}: the loss is {loss}, not a finite number; "
-        f"try a learning_rate below the {rate:.3g} that it had reached."
-    )
+def _divergence(loss: float, step: int, rate: float, model: nn.Module, images: Tensor) -> str:
+    what = f"Stopped at step {step}: the loss is {loss}, not a finite number"
+    if not images.isfinite().all():
+        return f"{what}, since `augment` gave an image with pixels that are not."
+    if step > 1:
+        return f"{what}; try a learning_rate below the {rate:.3g} that it had reached."
+    if not _finite(model):
+        return f"{what}, since the model has weights that are not from before this run: build it anew."
+    return f"{what}, though no weight was changed yet: look at the initial weights and at the loss function."
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers()))
+
+
+def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
+    """An error as the rest of a sentence."""
+    text = next(iter(str(error).strip().splitlines()), "")
+    why = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+    weights = {p.dtype for p in model.parameters() if p.is_floating_point()} - {dtype}
+    if weights and isinstance(error, RuntimeError) and "type" in text:
+        why += f" (the images are {dtype}, the model's weights {', '.join(map(str, weights))})"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "alloc" in text:
+        why += " (a smaller batch_size needs less memory)"
+    return why
 
 
 def _cross_entropy(label_smoothing: float) -> Loss:
@@ -296,8 +346,18 @@ def _cross_entropy(label_smoothing: float) -> Loss:
     return loss
 
 
-def _logits(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return outputs if isinstance(outputs, Tensor) else outputs[0]
+def _logits(outputs: object) -> Tensor:
+    first = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs
+    if not isinstance(first, Tensor):
+        raise ValueError(
+            f"a model returns logits [N, classes], or a tuple that begins with them; got a {type(first).__name__}"
+        )
+    return first
+
+
+def _count_wrong(logits: Tensor, targets: Tensor) -> Tensor:
+    at_least = (logits >= logits.gather(1, targets[:, None])).sum(dim=1)
+    return (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
 
 
 def _endless(
@@ -307,7 +367,9 @@ def _endless(
         yield from train.batches(batch_size, shuffle=True, generator=generator, augment=augment)
 
 
-def _optimiser(kind: str, model: nn.Module, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+def _optimisers(
+    kind: str, model: nn.Module, momentum: float | None, weight_decay: float
+) -> list[torch.optim.Optimizer]:
     parameters = [p for p in model.parameters() if p.requires_grad]
     kernels = [p for p in parameters if p.ndim == 4] if kind == "muon" else []
     matrices = [p for p in parameters if p.ndim > 1 and not (kernels and p.ndim == 4)]
@@ -315,13 +377,42 @@ def _optimiser(kind: str, model: nn.Module, momentum: float, weight_decay: float
         {"params": matrices, "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    sgd = torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=momentum > 0)
-    return Muon(kernels, sgd) if kernels else sgd
+    chosen = {} if momentum is None else {"momentum": momentum}
+    sgd_momentum = SGD_MOMENTUM if momentum is None else momentum
+    sgd = torch.optim.SGD(groups, lr=0.0, momentum=sgd_momentum, nesterov=sgd_momentum > 0)
+    return [Muon(kernels, **chosen), sgd] if kind == "muon" else [sgd]
+
+
+@contextmanager
+def _lent(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """The model on `device` for a while, then back where it was, in evaluation mode."""
+    home = _device_of(model)
+    try:
+        model.to(device)
+        for parameter in model.parameters():
+            if parameter.ndim == 4:  # model.to(memory_format=...) would refuse weights with five
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        yield
+    finally:
+        model.eval().to(home)
 
 
 def _name(model: nn.Module) -> str:
     """Tells two networks of one class apart, since many are an nn.Sequential."""
     return f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters"
+
+
+def _try_one_image(model: nn.Module, train: ImageSet, batch_size: int) -> None:
+    """Batch normalisation behind a global pooling fails on a batch of one, which would be an epoch's last."""
+    try:
+        with unchanged(model), torch.random.fork_rng(), torch.no_grad():
+            model.train()
+            _check_logits(_logits(model(_on(_device_of(model), train.images[:1]))), 1, 1)
+    except Exception as error:
+        raise ValueError(
+            f"an epoch of {len(train)} images in batches of {batch_size} ends with a single image, and for that "
+            f"the model fails ({_why(error, model, train.images.dtype)}); choose another batch_size"
+        ) from error
 
 
 def _device_of(model: nn.Module) -> torch.device:
@@ -333,33 +424,70 @@ def _on(device: torch.device, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def _lent(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The model on `device` for a while, then back where it was, in evaluation mode."""
-    home = _device_of(model)
-    try:
-        model.to(device=device, memory_format=torch.channels_last)
-        yield
-    finally:
-        model.eval().to(home)
-
-
-@contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
-def _check_settings(train: ImageSet, epochs, batch_size, rate, warm_up, optimiser) -> None:
-    if len(train) == 0:
-        raise ValueError("there is no image to train on; got an empty ImageSet")
-    if not 0 < epochs < math.inf:
-        raise ValueError(f"epochs is a number above 0 (0.5 is half a pass); got {epochs!r}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size is a whole number from 1 on; got {batch_size!r}")
-    if not 0 < rate < math.inf:
-        raise ValueError(f"learning_rate is a number above 0; got {rate!r}")
-    if not 0 <= warm_up <= 1:
-        raise ValueError(f"warm_up is a share of the steps from 0 to 1; got {warm_up!r}")
+def _check_settings(
+    epochs, batch_size, learning_rate, optimiser, momentum, weight_decay, warm_up, label_smoothing, seed
+) -> None:
     if optimiser not in ("sgd", "muon"):
         raise ValueError(f'optimiser is "sgd" or "muon"; got {optimiser!r}')
+    momentum = SGD_MOMENTUM if momentum is None else momentum
+    positive, share = (lambda x: 0 < x < math.inf), (lambda x: 0 <= x <= 1)
+    for name, value, rule, fits in (
+        ("epochs", epochs, "a number above 0 (0.5 is half a pass)", positive),
+        ("batch_size", batch_size, "a whole number from 1 on", lambda x: isinstance(x, Integral) and x >= 1),
+        ("learning_rate", learning_rate, "a number above 0", positive),
+        ("momentum", momentum, "a number from 0 to below 1", lambda x: 0 <= x < 1),
+        ("weight_decay", weight_decay, "a number from 0 on", lambda x: 0 <= x < math.inf),
+        ("warm_up", warm_up, "a share of the steps from 0 to 1", share),
+        ("label_smoothing", label_smoothing, "a share from 0 to 1", share),
+        ("seed", seed, "a whole number from 0 on", lambda x: isinstance(x, Integral) and 0 <= x < 2**63),
+    ):
+        if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
+            raise ValueError(f"{name} is {rule}; got {value!r}")
+
+
+def _check_parts(model, train, test, loss, augment, muon: bool) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model is an nn.Module; got {model!r}")
+    for name, value in (("loss", loss), ("augment", augment)):
+        if value is not None and not callable(value):
+            raise ValueError(f"{name} is a function or None; got {value!r}")
+    _check_images("train", train)
+    if test is not None:
+        _check_images("test", test)
+    if not torch.is_grad_enabled():
+        raise ValueError("training needs gradients; got a call of fit under no_grad or inference_mode")
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        raise ValueError("a lazy layer does not know its size yet; call the model once on a batch of images")
+    changing = [p for p in model.parameters() if p.requires_grad]
+    if not changing:
+        raise ValueError("there is nothing to train; got a model without a parameter that has requires_grad")
+    if muon and not any(p.ndim == 4 for p in changing):
+        raise ValueError('optimiser="muon" is for convolutions; got a model without one to train')
+
+
+def _check_images(name: str, images: ImageSet) -> None:
+    if not isinstance(images, ImageSet):
+        raise ValueError(f"{name} is an ImageSet; got a {type(images).__name__}")
+    if len(images) == 0:
+        raise ValueError(f"there is no image in {name}; got an empty ImageSet")
+    pixels = images.images
+    if not pixels.sum().isfinite() and not pixels.isfinite().all():
+        first = int((~pixels.isfinite()).flatten(1).any(dim=1).nonzero()[0])
+        raise ValueError(f"pixels are finite numbers; got NaN or infinity in image {first} of {name}")
+
+
+def _check_logits(logits: Tensor, count: int, classes: int) -> None:
+    if logits.ndim != 2 or len(logits) != count or logits.shape[1] < classes:
+        raise ValueError(
+            f"the images need logits [{count}, {classes} classes or more]; the model gives {list(logits.shape)}"
+        )
+
+
+def _classes_in(images: ImageSet | None) -> int:
+    return 0 if images is None else int(images.labels.max()) + 1

@@ -8,8 +8,8 @@ from PIL import Image
 from test_training import image_set, network
 
 from course_utils import metrics, plots, training
-from course_utils.explorers.residual import layer_signals
 from course_utils.geometry import effective_receptive_field, layer_table, receptive_field
+from course_utils.measurements import layer_signals
 from course_utils.models import resnet_cifar
 from course_utils.training import evaluate, fit
 

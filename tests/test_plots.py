@@ -7,12 +7,15 @@ from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.font_manager import fontManager
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from course_utils import data, plots
 from course_utils.training import History
@@ -92,9 +95,53 @@ def test_history_draws_every_run_and_epoch():
     ]
 
 
+def test_alt_text_says_titles_axes_and_names():
+    left = History(losses=[2.0, 1.0], train_errors=[0.5], test_errors=[0.4])
+    figure = plots.plot_history({"LeNet-5": left, "MLP": left}, title="Two runs")
+    assert plots.alt_text(figure) == (
+        "Two runs; training loss by step, for LeNet-5, MLP; top-1 error by epoch, for test, training"
+    )
+    assert plots.alt_text(plots.show_images(torch.rand(2, 5, 5), ["boot", "a\nbag"])) == "boot; a bag"
+    figure.alt = "LeNet learns as fast as an MLP"
+    assert plots.alt_text(figure) == figure.alt
+    assert plots.alt_text(plots.plt.figure()) != ""
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "P", "CMYK"])
+def test_pictures_of_any_kind_are_shown_as_a_viewer_shows_them(mode):
+    picture = Image.effect_mandelbrot((8, 6), (-2, -1, 1, 1), 60)
+    values = np.asarray(picture)
+    image = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
+    drawn = plots.show_images([image]).axes[0].images[0].get_array()
+    assert drawn.shape == (6, 8, 3) and np.abs(np.asarray(drawn)[:, :, 0] * 255 - values).max() <= 1
+
+
+NOTEBOOK = """
+%matplotlib inline
+from course_utils import plots
+import torch
+figure = plots.show_images(torch.rand(1, 5, 5), ["a boot"])
+"""
+
+
+def test_figures_carry_their_alt_text_in_a_notebook():
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        shown = []
+        for code in (NOTEBOOK, "figure", "plots.plot_filters(torch.rand(2, 3, 4, 4), title='two kernels');"):
+            client.execute_interactive(code, timeout=120, output_hook=shown.append)
+        pictures = [m["content"] for m in shown if "image/png" in m["content"].get("data", {})]
+        assert [picture["metadata"]["image/png"]["alt"] for picture in pictures] == ["a boot"] * 2 + [
+            "two kernels"
+        ]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
 def test_confusions_are_shares_of_a_row():
     ax = plots.plot_confusion(torch.tensor([[8, 2], [0, 5]]), ["cat", "dog"])
-    assert sorted(text.get_text() for text in ax.texts) == ["100%", "20%", "80%"]
+    assert sorted(text.get_text() for text in ax.texts) == ["100 %", "20 %", "80 %"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
 
 

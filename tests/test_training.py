@@ -7,11 +7,14 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from jupyter_client.manager import start_new_kernel
 from torch import nn
 
-from course_utils._muon import orthogonal
 from course_utils.data import ImageSet
+from course_utils.models import mini_vgg
+from course_utils.muon import Muon, orthogonal
 from course_utils.training import FitInterrupted, History, evaluate, fit, one_cycle, seed_everything
 
 
@@ -33,6 +36,23 @@ def network(seed=0, dropout=0.0):
         nn.Dropout(dropout),
         nn.Linear(288, 10),
     )
+
+
+def flat(outputs=10):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))
+
+
+class Then(nn.Module):
+    """A linear model whose logits go through `change(logits, step, training)`."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.net, self.change, self.step = flat(), change, 0
+
+    def forward(self, images):
+        self.step += self.training
+        return self.change(self.net(images), self.step, self.training)
 
 
 def test_the_loop_takes_the_steps_that_torchs_sgd_would_take():
@@ -110,8 +130,42 @@ def test_muon_learns_and_repeats_itself():
         for _ in range(2)
     ]
     assert runs[0].losses == runs[1].losses and runs[0].test_error < 0.2
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))  # nothing for Muon to do
-    assert fit(linear, image_set(), epochs=1, optimiser="muon", progress=False).stopped == ""
+
+
+def test_momentum_reaches_muon_and_sgd():
+    train, ends = image_set(), []
+    for momentum in (None, 0.0, 0.9):
+        model = network()
+        fit(model, train, epochs=2, batch_size=32, momentum=momentum, optimiser="muon", progress=False)
+        ends.append((model[0].weight.detach(), model[5].weight.detach()))
+    for one, other in ((0, 1), (1, 2)):
+        assert not any(torch.allclose(a, b, atol=1e-4) for a, b in zip(ends[one], ends[other], strict=True))
+
+
+def test_muon_skips_kernels_without_gradient_and_a_zero_kernel_moves():
+    moved, still = (nn.Parameter(torch.zeros(4, 2, 3, 3)) for _ in range(2))
+    muon = Muon([moved, still], lr=0.3)
+    moved.grad = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):
+        muon.step()
+    assert moved.isfinite().all() and moved.abs().max() > 0 and still.abs().max() == 0
+    for wrong in ([], [nn.Parameter(torch.zeros(3, 3))]):
+        with pytest.raises(ValueError, match="weights of convolutions"):
+            Muon(wrong)
+    with pytest.raises(ValueError, match="convolutions"):
+        fit(flat(), image_set(), epochs=1, optimiser="muon", progress=False)
+
+
+def test_muon_trains_a_model_with_a_branch_that_is_never_used():
+    class Unused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = network(), nn.Conv2d(1, 8, 3)
+
+        def forward(self, images):
+            return self.used(images)
+
+    assert fit(Unused(), image_set(), epochs=1, optimiser="muon", progress=False).stopped == ""
 
 
 def test_the_fall_is_the_cosine_of_torchs_one_cycle():
@@ -205,24 +259,243 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(capsys):
     assert 0 < len(history.losses) < 60 and all(map(math.isfinite, history.losses))
 
 
+def fail(kind, *sentence):
+    raise kind(*sentence)
+
+
+LATE = {  # what goes wrong behind some step, and a word of the sentence
+    "evaluation gives NaN": (lambda logits, step, training: logits if training else logits * math.nan, "NaN"),
+    "evaluation gives a dict": (lambda logits, step, training: logits if training else {"a": logits}, "dict"),
+    "evaluation fails": (
+        lambda logits, step, training: logits if training else fail(KeyError, "k"),
+        "KeyError",
+    ),
+    "evaluation has other shapes": (
+        lambda logits, step, training: logits if training else logits[0],
+        "shape",
+    ),
+    "memory": (lambda logits, step, training: logits if step < 3 else fail(MemoryError), "batch_size"),
+    "a type": (lambda logits, step, training: logits if step < 3 else logits + "a", "TypeError"),
+    "a sentence": (
+        lambda logits, step, training: logits if step < 3 else fail(ValueError, "one\ntwo"),
+        "one",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_whatever_goes_wrong_behind_the_first_step_leaves_history_and_model(what, capsys):
+    change, word = LATE[what]
+    model = Then(change)
+    history = fit(model, image_set(), image_set(), epochs=2, batch_size=32, progress=False)
+    assert (
+        word in history.stopped
+        and "\n" not in history.stopped
+        and history.stopped.startswith("Stopped after ")
+    )
+    assert history.stopped in capsys.readouterr().out
+    assert len(history.losses) in (2, 3) and all(p.isfinite().all() for p in model.parameters())
+    assert not any(module.training for module in model.modules())
+
+
+def test_an_augmentation_and_a_hook_that_fail_stop_the_run_too():
+    calls = []
+
+    def augment(images, generator):
+        calls.append(len(images))
+        return images if len(calls) < 3 else images[:, 0]
+
+    assert (
+        "Stopped after 2 of 3 steps"
+        in fit(network(), image_set(), epochs=1, batch_size=32, augment=augment, progress=False).stopped
+    )
+    model = flat()
+    model[1].register_forward_hook(
+        lambda *_: calls.append(0) or (fail(OSError, "disk") if len(calls) > 5 else None)
+    )
+    assert "OSError: disk" in fit(model, image_set(), epochs=1, batch_size=32, progress=False).stopped
+
+
+def test_a_loss_that_is_not_finite_is_blamed_on_what_made_it():
+    def broken(images, generator):
+        return images / 0
+
+    stopped = fit(flat(), image_set(), epochs=1, augment=broken, progress=False).stopped
+    assert "augment" in stopped and "learning_rate" not in stopped
+    model = flat()
+    nn.init.constant_(model[1].weight, math.inf)
+    stopped = fit(model, image_set(), epochs=1, progress=False).stopped
+    assert "before this run" in stopped and "learning_rate" not in stopped
+    stopped = fit(
+        flat(), image_set(), epochs=1, loss=lambda out, y: F.cross_entropy(out, y) / 0, progress=False
+    ).stopped
+    assert "loss function" in stopped and "learning_rate" not in stopped
+
+
+@pytest.mark.parametrize("tested", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_that_broke_with_an_epochs_last_step_are_noticed(seed, tested):
+    torch.manual_seed(seed)
+    model = mini_vgg((1, 1), width=4, batch_norm=False)
+    train = ImageSet(torch.randn(64, 1, 28, 28), torch.arange(64) % 10, tuple("abcdefghij"))
+    history = fit(
+        model, train, train if tested else None, epochs=1, batch_size=64, learning_rate=1e25, progress=False
+    )
+    assert history.stopped or all(p.isfinite().all() for p in model.parameters())
+    assert fit(model, train, epochs=1, batch_size=64, learning_rate=1e25, progress=False).stopped
+
+
+FITTING = {"epochs": 1, "progress": False}
+POOLED = nn.Sequential(
+    nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 10)
+)
+NOT_FITTING = {
+    "epochs is": [{"epochs": value} for value in (0, math.inf, math.nan, None, "1", -1, True)],
+    "batch_size is": [{"batch_size": value} for value in (0, 2.5, None, "8", math.nan, True)],
+    "learning_rate is": [{"learning_rate": value} for value in (-1.0, 0, None, "a", math.nan, torch.ones(2))],
+    "momentum is": [{"momentum": value} for value in (1.0, -0.1, "a", math.nan)],
+    "weight_decay is": [{"weight_decay": value} for value in (-1.0, None, math.inf)],
+    "warm_up is": [{"warm_up": value} for value in (2, None, -0.1)],
+    "label_smoothing is": [{"label_smoothing": value} for value in (2, None, "a")],
+    "seed is": [{"seed": value} for value in (None, 1.5, -1, "a")],
+    "optimiser is": [{"optimiser": value} for value in ("adam", None, 3)],
+    "loss is": [{"loss": "mse"}],
+    "augment is": [{"augment": 0.5}],
+    "train is an ImageSet": [{"train": torch.randn(4, 1, 8, 8)}, {"train": None}],
+    "test is an ImageSet": [{"test": [1, 2]}],
+    "no image in train": [{"train": image_set(4).subset(0)}],
+    "no image in test": [{"test": image_set(4).subset(0)}],
+    "model is an nn.Module": [{"model": nn.Linear}, {"model": torch.sigmoid}],
+    "nothing to train": [{"model": flat().requires_grad_(False)}, {"model": nn.Flatten()}],
+    "lazy layer": [{"model": nn.Sequential(nn.Flatten(), nn.LazyLinear(10))}],
+    "10 classes or more": [
+        {"model": flat(5)},
+        {"model": nn.Conv2d(1, 10, 3)},
+        {"model": nn.Sequential(flat(), nn.Flatten(0))},
+    ],
+    "torch.float64": [{"model": flat().double()}, {"model": network().double()}],
+    "ends with a single image": [
+        {"train": image_set(65), "batch_size": 32, "model": POOLED},
+        {"train": image_set(1), "model": POOLED},
+    ],
+    "single value|more than 1 value": [{"batch_size": 1, "model": POOLED}],
+    "got a dict": [{"model": Then(lambda logits, step, training: {"logits": logits})}],
+    "KeyError": [{"model": Then(lambda *_: fail(KeyError, "k"))}],
+    "channels": [{"model": nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(10))[:2]}],
+    "grad": [{"model": Then(lambda logits, *_: logits.detach())}],
+    "converted to|elements": [{"loss": lambda out, y: F.cross_entropy(out, y, reduction="none")}],
+}
+
+
 @pytest.mark.parametrize(
-    ("setting", "sentence"),
+    ("sentence", "setting"), [(sentence, each) for sentence, all_ in NOT_FITTING.items() for each in all_]
+)
+def test_what_does_not_fit_is_refused_in_a_sentence_before_the_first_step(sentence, setting):
+    model = setting.get("model", network())
+    modes, before = [], {}
+    if isinstance(model, nn.Module) and sentence != "lazy layer":
+        modes = [module.training for module in model.modules()]
+        before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=sentence) as refusal:
+        fit(**{"model": model, "train": image_set(), **FITTING, **setting})
+    assert "\n" not in str(refusal.value)
+    if modes:
+        assert modes == [module.training for module in model.modules()]
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_training_without_gradients_is_refused(off):
+    with off(), pytest.raises(ValueError, match="gradients"):
+        fit(network(), image_set(), **FITTING)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_pixels_that_are_no_numbers_are_named(value):
+    broken = image_set()
+    broken.images[3, 0, 2, 2] = value
+    for run in (
+        lambda: fit(flat(), broken, **FITTING),
+        lambda: fit(flat(), image_set(), broken, **FITTING),
+        lambda: evaluate(flat(), broken),
+    ):
+        with pytest.raises(ValueError, match="NaN or infinity in image 3"):
+            run()
+
+
+def test_three_dimensional_convolutions_train():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.net = nn.Conv3d(1, 2, 3), nn.Linear(72, 10)
+
+        def forward(self, images):
+            return self.net(self.conv(images[:, :, None].repeat(1, 1, 3, 1, 1)).flatten(1))
+
+    assert fit(Deep(), image_set(), image_set(), **FITTING).stopped == ""
+
+
+def test_a_batch_of_one_is_fine_where_the_model_takes_it():
+    assert len(fit(network(), image_set(65), epochs=1, batch_size=32, progress=False).losses) == 3
+
+
+@given(st.integers(0, 10**6), st.integers(1, 7))
+def test_ties_count_against_the_target_everywhere(seed, values):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randint(values, (70, 10), generator=generator).float()
+    images = image_set(70)
+    images.images[:, 0, 0, 0] = torch.arange(70.0)
+
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.zero = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return logits[x[:, 0, 0, 0].long()] + 0 * self.zero
+
+    history = fit(Fixed(), images, images, epochs=1, batch_size=32, progress=False)
+    answer = evaluate(Fixed(), images, progress=False)
+    targets = images.labels
+    rivals = [logits[n][[c for c in range(10) if c != t]].max() for n, t in enumerate(targets.tolist())]
+    wrong = sum(
+        rival >= logits[n, t] for n, (rival, t) in enumerate(zip(rivals, targets.tolist(), strict=True))
+    )
+    assert (
+        history.train_errors
+        == history.test_errors
+        == [answer.top1_error]
+        == [pytest.approx(wrong.item() / 70)]
+    )
+    assert (answer.predictions != targets).double().mean().item() == pytest.approx(answer.top1_error)
+    assert torch.equal(logits.gather(1, answer.predictions[:, None])[:, 0], logits.amax(dim=1))
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
     [
-        ({"epochs": 0}, "epochs"),
-        ({"epochs": math.inf}, "epochs"),
-        ({"epochs": 1, "batch_size": 0}, "batch_size"),
-        ({"epochs": 1, "batch_size": 2.5}, "batch_size"),
-        ({"epochs": 1, "learning_rate": -1.0}, "learning_rate"),
-        ({"epochs": 1, "warm_up": 2}, "warm_up"),
-        ({"epochs": 1, "optimiser": "adam"}, "optimiser"),
+        (lambda: flat().bfloat16(), "torch.bfloat16"),
+        (lambda: flat(5), "class numbers from 0 to 4"),
+        (lambda: nn.Conv2d(1, 10, 3), "shape"),
+        (lambda: nn.Sequential(flat(), nn.Flatten(0)), "shape"),
+        (lambda: Then(lambda *_: fail(KeyError, "k")), "KeyError"),
+        (lambda: Then(lambda logits, *_: [logits[:1]][0]), "one target per row"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_before_anything_runs(setting, sentence):
-    model = network()
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match=f"^{sentence} is"):
-        fit(model, image_set(), **setting)
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+def test_evaluation_refuses_in_a_sentence_and_leaves_each_module_its_mode(model, sentence):
+    model = model()
+    next(model.modules()).train()
+    for child in model.children():
+        child.eval()
+    modes = [module.training for module in model.modules()]
+    with pytest.raises(ValueError, match=sentence):
+        evaluate(model, image_set(20), progress=False)
+    assert modes == [module.training for module in model.modules()]
+
+
+def test_evaluation_takes_the_first_of_several_outputs():
+    pair = Then(lambda logits, *_: (logits, logits * 0))
+    assert torch.equal(evaluate(pair, image_set()).logits, evaluate(pair.net, image_set()).logits)
 
 
 def test_evaluation_is_torchs_cross_entropy_and_argmax():

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice, product
 from math import ceil, floor, log10
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.explorers import svg
 from course_utils.explorers.base import Explorer, Picture, choice_slider, prepare_when_idle, slider, switch
-from course_utils.models.resnet import Block, ResNet, resnet_cifar
+from course_utils.measurements import Signals, main_path
+from course_utils.models.resnet import ResNet, resnet_cifar
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
 SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
@@ -60,64 +59,6 @@ def residual_explorer(**initial: Any) -> Explorer:
 # --- the numbers --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Signals:
-    """What flows through a network in one step, a number for each convolution from first to last.
-
-    `activations` is the root mean square of what the layer hands on (behind addition and ReLU), `gradients` the
-    norm of the loss's gradient with respect to the layer's weights.
-    """
-
-    activations: tuple[float, ...]
-    gradients: tuple[float, ...]
-    loss: float
-
-
-def layer_signals(model: ResNet, images: Tensor, targets: Tensor) -> Signals:
-    """Activations and gradients of one training step in every convolution but those of the shortcuts.
-
-    images: `[N, C, H, W]`, targets: `[N]`, on any device. Batch normalisation takes the statistics of these
-    images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
-    """
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    was_training = model.training
-    try:
-        device = model.conv1.weight.device
-        return _measure(model.train(), images.to(device), targets.to(device))
-    finally:
-        model.train(was_training)
-        for buffer, before in buffers:
-            buffer.copy_(before)
-
-
-def _measure(model: ResNet, images: Tensor, targets: Tensor) -> Signals:
-    activations: list[Tensor] = []
-    relus = [model.relu, *(block.relu for block in model.blocks if isinstance(block, Block))]
-    hooks = [relu.register_forward_hook(lambda _, __, out: activations.append(out)) for relu in relus]
-    try:
-        with torch.enable_grad():
-            loss = F.cross_entropy(model(images), targets)
-            gradients = torch.autograd.grad(loss, [layer.weight for layer in _main_path(model)])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    sizes = [norm / a.numel() ** 0.5 for norm, a in zip(_norms(activations), activations, strict=True)]
-    return Signals(tuple(sizes), tuple(_norms(gradients)), loss.item())
-
-
-def _norms(tensors: Iterable[Tensor]) -> list[float]:
-    # In double precision: without normalisation the squares of the largest leave single precision's range.
-    # On the CPU, since Apple's MPS has no double precision.
-    norms = [torch.linalg.vector_norm(tensor.detach().cpu(), dtype=torch.float64) for tensor in tensors]
-    return torch.stack(norms).tolist()
-
-
-def _main_path(model: ResNet) -> list[nn.Conv2d]:
-    blocks = [block for block in model.blocks if isinstance(block, Block)]
-    children = [child for block in blocks for child in block.named_children() if child[0] != "downsample"]
-    return [model.conv1, *(child for _, child in children if isinstance(child, nn.Conv2d))]
-
-
 @cache
 def _images() -> tuple[Tensor, Tensor]:
     from course_utils.data import fashion_mnist
@@ -140,7 +81,7 @@ def signals(depth: int, skip: bool, norm: bool, scale: float, seed: int) -> Sign
     model = _network(depth, norm, seed)
     for block in model.blocks:
         block.skip = skip  # shortcuts of option A have no parameters, so the twins share their weights
-    with _scaled(_main_path(model), scale):
+    with _scaled(main_path(model), scale):
         return _measure(model, *_images())
 
 

@@ -6,14 +6,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from course_utils.models._checks import (
-    check_choice,
-    check_images,
-    check_positive,
-    check_probability,
-    smallest_size,
-)
-from course_utils.models._layers import INITIALISATIONS, activation_layer, initialise
+from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
+from course_utils.models.layers import activation_layer, initialise
 
 # Filters of the five convolutions. 2012: Krizhevsky et al., section 3.5. 2014: Krizhevsky, "One weird trick".
 ALEXNET_WIDTHS = {"2012": (96, 256, 384, 384, 256), "2014": (64, 192, 384, 256, 256)}
@@ -34,8 +28,8 @@ class AlexNet(nn.Module):
         self,
         widths: Sequence[int],
         *,
-        num_classes: int,
-        in_channels: int,
+        num_classes: int = 1000,
+        in_channels: int = 3,
         stem: tuple[int, int, int],
         pooled_size: int = 6,
         hidden: int = 4096,
@@ -49,18 +43,13 @@ class AlexNet(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, hidden=hidden, groups=groups)
-        check_probability("dropout", dropout)
-        check_choice("initialisation", initialisation, (*INITIALISATIONS, "paper"))
         self.in_channels = in_channels
         self.features = _features(in_channels, widths, stem, groups, lrn, overlapping, activation)
         self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)  # so any input size works; the papers have none
         flat = widths[-1] * pooled_size**2
         self.classifier = _classifier((flat, hidden, hidden), num_classes, activation, dropout, dropout_first)
         self.min_size = smallest_size(self.features)
-        if initialisation == "paper":
-            paper_initialisation(self)
-        else:
-            initialise(self, initialisation)
+        initialise(self, initialisation)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits `[N, num_classes]` of images `[N, in_channels, H, W]`."""
@@ -69,86 +58,39 @@ class AlexNet(nn.Module):
         return self.classifier(torch.flatten(maps, 1))
 
 
-def alexnet(
-    variant: str = "2014",
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    dropout: float = 0.5,
-    initialisation: str = "torch",
-) -> AlexNet:
+def alexnet(variant: str = "2014", **options) -> AlexNet:
     """AlexNet of the 2012 paper, or the later one-tower version that torchvision has.
 
     "2012": groups of 2 in conv2, 4 and 5, local response normalisation, 227x227 pixels -> 256x6x6 -> logits,
     60,965,224 parameters. "2014": no groups, no normalisation, 224x224 pixels, 61,100,840 parameters; its
     `state_dict` is torchvision's. Both take any image of at least 63x63 (2014) or 67x67 (2012) pixels.
-    `initialisation="paper"` draws N(0, 0.01²) with the paper's biases of 1; "torch" keeps PyTorch's default.
-    Raises ValueError for another variant or initialisation, and in forward for images that do not fit.
+    `options`, such as num_classes=10 or dropout=0, go to `AlexNet`.
+    Raises ValueError for another variant, and in forward for images that do not fit.
     Source: Krizhevsky et al. 2012, sections 3 to 5; Krizhevsky 2014.
     """
     check_choice("variant", variant, ALEXNET_WIDTHS)
-    original = variant == "2012"
-    return AlexNet(
-        ALEXNET_WIDTHS[variant],
-        num_classes=num_classes,
-        in_channels=in_channels,
+    if variant == "2012":
         # 224 pixels give (224 - 11) / 4 + 1 = 54.25 positions: 2012 means 227, 2014 pads by 2.
-        stem=(11, 4, 0) if original else (11, 4, 2),
-        groups=2 if original else 1,
-        lrn=original,
-        dropout=dropout,
-        dropout_first=not original,
-        initialisation=initialisation,
-    )
+        settings = {"stem": (11, 4, 0), "groups": 2, "lrn": True}
+    else:
+        settings = {"stem": (11, 4, 2), "dropout_first": True}
+    return AlexNet(ALEXNET_WIDTHS[variant], **settings | options)
 
 
-def mini_alexnet(
-    num_classes: int = 10,
-    in_channels: int = 1,
-    width: int = 24,
-    stem: tuple[int, int, int] = (5, 2, 3),
-    hidden: int = 256,
-    groups: int = 1,
-    lrn: bool = False,
-    overlapping: bool = True,
-    activation: str = "relu",
-    dropout: float = 0.5,
-    initialisation: str = "he",
-) -> AlexNet:
+def mini_alexnet(width: int = 24, groups: int = 1, **options) -> AlexNet:
     """AlexNet for 28x28 pixels: the same class and proportions with `width` filters in conv1 (the paper has 96).
 
-    `stem` is conv1's (kernel_size, stride, padding); (5, 2, 3) gives 15x15 positions, which both kinds of pooling
-    turn into 7x7, 3x3 and 1x1: `overlapping` changes nothing else. `groups`, `lrn`, `activation` and `dropout` are
-    the paper's ingredients, to turn on and off.
+    `options` go to `AlexNet`, with these defaults: num_classes=10, in_channels=1, stem=(5, 2, 3), hidden=256,
+    initialisation="he". The stem gives 15x15 positions, which both kinds of pooling turn into 7x7, 3x3 and 1x1:
+    `overlapping` changes nothing else. `groups`, `lrn`, `activation` and `dropout` are the paper's ingredients,
+    to turn on and off.
     Raises ValueError for a setting that cannot be built, and in forward for images that do not fit.
     """
     check_positive(width=width, groups=groups)
-    return AlexNet(
-        [_scaled(filters, width / ALEXNET_WIDTHS["2012"][0], groups) for filters in ALEXNET_WIDTHS["2012"]],
-        num_classes=num_classes,
-        in_channels=in_channels,
-        stem=stem,
-        pooled_size=1,
-        hidden=hidden,
-        groups=groups,
-        lrn=lrn,
-        overlapping=overlapping,
-        activation=activation,
-        dropout=dropout,
-        initialisation=initialisation,
-    )
-
-
-def paper_initialisation(model: AlexNet) -> None:
-    """Draw all weights from N(0, 0.01²); biases are 1 in conv2, 4, 5 and the hidden linear layers, else 0.
-
-    Source: Krizhevsky et al. 2012, section 5.
-    """
-    convolutions = [layer for layer in model.features if isinstance(layer, nn.Conv2d)]
-    linears = [layer for layer in model.classifier if isinstance(layer, nn.Linear)]
-    ones = [*(convolutions[number - 1] for number in GROUPED), *linears[:2]]
-    for layer in convolutions + linears:
-        nn.init.normal_(layer.weight, std=0.01)
-        nn.init.constant_(layer.bias, 1.0 if layer in ones else 0.0)
+    paper = ALEXNET_WIDTHS["2012"]
+    widths = [groups * max(1, round(filters * width / paper[0] / groups)) for filters in paper]
+    small = {"num_classes": 10, "in_channels": 1, "stem": (5, 2, 3), "pooled_size": 1, "hidden": 256}
+    return AlexNet(widths, groups=groups, **small | {"initialisation": "he"} | options)
 
 
 def _features(
@@ -184,8 +126,3 @@ def _classifier(
         drop = nn.Dropout(dropout)
         layers += [drop, *hidden] if dropout_first else [*hidden, drop]
     return nn.Sequential(*layers, nn.Linear(widths[-1], num_classes))
-
-
-def _scaled(filters: int, factor: float, groups: int) -> int:
-    """`filters` times `factor`, as the nearest multiple of `groups`."""
-    return groups * max(1, round(filters * factor / groups))

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._checks import check_choice, check_images, check_positive, check_probability, check_stem
-from ._layers import initialise
+from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
+from course_utils.models.layers import initialise
 
 Conv = Callable[..., nn.Module]  # ConvBlock with batch norm settled
 FULL_WIDTH = 64  # channels of the paper's first convolution
@@ -88,15 +88,12 @@ class InceptionNaive(nn.Module):
     Source: figure 2(a).
     """
 
-    def __init__(
-        self, in_channels: int, one: int, three: int, five: int, *, batch_norm: bool = False
-    ) -> None:
+    def __init__(self, in_channels: int, one: int, three: int, five: int) -> None:
         super().__init__()
         check_positive(in_channels=in_channels, one=one, three=three, five=five)
-        conv = partial(ConvBlock, in_channels, batch_norm=batch_norm)
-        self.branch1 = conv(one, 1)
-        self.branch2 = conv(three, 3)
-        self.branch3 = conv(five, 5)
+        self.branch1 = ConvBlock(in_channels, one, 1)
+        self.branch2 = ConvBlock(in_channels, three, 3)
+        self.branch3 = ConvBlock(in_channels, five, 5)
         self.branch4 = nn.MaxPool2d(3, stride=1, padding=1)
         self.out_channels = one + three + five + in_channels
 
@@ -140,15 +137,13 @@ class InceptionAux(nn.Module):
     Source: section 5, "the exact structure of the extra network on the side".
     """
 
-    def __init__(
-        self, conv: Conv, in_channels: int, num_classes: int, pool: nn.Module, width: int, dropout: float
-    ) -> None:
+    def __init__(self, conv: Conv, in_channels: int, num_classes: int, pool: nn.Module, width: int) -> None:
         super().__init__()
         channels, features = _scale(128, width), _scale(1024, width)
         self.pool = pool
         self.conv = conv(in_channels, channels, 1)
         self.fc1 = nn.Linear(channels * 4 * 4, features)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(0.7)
         self.fc2 = nn.Linear(features, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,22 +189,21 @@ class GoogLeNet(nn.Module):
         aux_logits: bool = True,
         paper_aux: bool = True,
         dropout: float = 0.4,
-        dropout_aux: float = 0.7,
         initialisation: str = "he",
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, width=width)
         check_stem(stem)
-        check_probability("dropout", dropout)
-        check_probability("dropout_aux", dropout_aux)
         _check_modules(modules, aux_logits)
         self.in_channels, self.aux_logits = in_channels, aux_logits
         self._steps: list[str] = []  # names of the submodules in the order of computation
 
         conv = partial(ConvBlock, batch_norm=batch_norm)
-        channels = (
-            self._add_stem(conv, width, lrn) if stem is None else self._add_small_stem(conv, width, stem)
-        )
+        if stem is None:
+            channels = self._add_stem(conv, width, lrn)
+        else:
+            self._add("conv1", conv(in_channels, width, *stem))
+            channels = width
         for previous, name in pairwise(("", *modules)):
             if previous and previous[0] != name[0]:  # a new stage
                 kernel_size = last_pool if name[0] == "5" else 3
@@ -219,9 +213,7 @@ class GoogLeNet(nn.Module):
             channels = widths.out_channels
             if aux_logits and name in AUX_AFTER:
                 pool = _paper_aux_pool() if paper_aux else nn.AdaptiveAvgPool2d(4)
-                self.add_module(
-                    AUX_AFTER[name], InceptionAux(conv, channels, num_classes, pool, width, dropout_aux)
-                )
+                self.add_module(AUX_AFTER[name], InceptionAux(conv, channels, num_classes, pool, width))
 
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
@@ -248,20 +240,10 @@ class GoogLeNet(nn.Module):
         self._add("maxpool2", nn.MaxPool2d(3, stride=2, ceil_mode=True))  # -> 28x28
         return channels
 
-    def _add_small_stem(self, conv: Conv, width: int, stem: tuple[int, int, int]) -> int:
-        self._add("conv1", conv(self.in_channels, width, *stem))
-        return width
-
     def _smallest_input(self, size: int, until: str | None = None) -> int:
         """Side of the smallest image that leaves `size` pixels at the end, or after the step `until`."""
-        steps = self._steps[: self._steps.index(until) + 1] if until else self._steps
-        for name in reversed(steps):
-            if name.startswith("maxpool"):  # stride 2 in ceil mode
-                size = 2 * size - 3 + self.get_submodule(name).kernel_size
-            elif name == "conv1":
-                conv = self.conv1.conv
-                size = (size - 1) * conv.stride[0] + conv.kernel_size[0] - 2 * conv.padding[0]
-        return max(size, 1)
+        steps = map(self.get_submodule, self._steps[: self._steps.index(until) + 1] if until else self._steps)
+        return smallest_size((getattr(step, "conv", step) for step in steps), size)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         with_aux = self.training and self.aux_logits
@@ -278,73 +260,45 @@ class GoogLeNet(nn.Module):
 
 
 def googlenet(
-    variant: Literal["paper", "torchvision"] = "paper",
-    aux_logits: bool = True,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    variant: Literal["paper", "torchvision"] = "paper", aux_logits: bool = True, **options
 ) -> GoogLeNet:
     """GoogLeNet for 224x224 images; with 1000 classes the paper's form has 6,998,552 parameters.
 
     "paper" has 5x5 kernels, biases, local response normalisation and no batch norm; its auxiliary classifiers
-    add 6,379,728 parameters. "torchvision" takes and
-    gives torchvision's weights; it has batch norm and 3x3 kernels in the 5x5 branch.
+    add 6,379,728 parameters. "torchvision" takes and gives torchvision's weights; it has batch norm and 3x3
+    kernels in the 5x5 branch. `options`, such as num_classes=10, go to `GoogLeNet`.
     Raises ValueError for another variant.
     """
     check_choice("variant", variant, ("paper", "torchvision"))
-    if variant == "paper":
-        return GoogLeNet(num_classes, in_channels, aux_logits=aux_logits)
-    return GoogLeNet(
-        num_classes,
-        in_channels,
-        kernel5=3,  # torchvision's known bug, kept for the published weights: pytorch/vision issue 906
-        batch_norm=True,
-        lrn=False,
-        last_pool=2,
-        aux_logits=aux_logits,
-        paper_aux=False,
-        dropout=0.2,
-    )
+    theirs = {
+        "kernel5": 3,  # torchvision's known bug, kept for the published weights: pytorch/vision issue 906
+        "batch_norm": True,
+        "lrn": False,
+        "last_pool": 2,
+        "paper_aux": False,
+        "dropout": 0.2,
+    }
+    return GoogLeNet(aux_logits=aux_logits, **(theirs if variant == "torchvision" else {}) | options)
 
 
-def mini_googlenet(
-    num_classes: int = 10,
-    in_channels: int = 1,
-    *,
-    width: int = 16,
-    stem: tuple[int, int, int] | None = (3, 2, 1),
-    modules: Sequence[str] = MINI_MODULES,
-    batch_norm: bool = True,
-    kernel5: Literal[3, 5] = 5,
-    aux_logits: bool = False,
-    dropout: float = 0.0,
-    initialisation: str = "he",
-) -> GoogLeNet:
+def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> GoogLeNet:
     """GoogLeNet for 28x28 images: the same class with fewer channels and modules, and a smaller stem.
 
-    `width` is the channels of the first convolution (the paper has 64; all others scale with it) and `stem` its
-    (kernel_size, stride, padding); `modules` names the rows of table 1 to build.
+    `options` go to `GoogLeNet`, with these defaults: modules=MINI_MODULES, width=16, stem=(3, 2, 1),
+    batch_norm=True, lrn=False, aux_logits=False, dropout=0.
     Raises ValueError for arguments that do not fit.
     """
-    return GoogLeNet(
-        num_classes,
-        in_channels,
-        modules=modules,
-        width=width,
-        stem=stem,
-        kernel5=kernel5,
-        batch_norm=batch_norm,
-        lrn=False,
-        aux_logits=aux_logits,
-        paper_aux=False,  # 5x5 windows do not fit into 7x7 maps
-        dropout=dropout,
-        initialisation=initialisation,
-    )
+    small = {"modules": MINI_MODULES, "width": 16, "stem": (3, 2, 1), "batch_norm": True, "lrn": False}
+    small |= {
+        "aux_logits": False,
+        "paper_aux": False,
+        "dropout": 0.0,
+    }  # its 5x5 windows do not fit into 7x7 maps
+    return GoogLeNet(num_classes, in_channels, **small | options)
 
 
-def auxiliary_loss(
-    outputs: Tensor | GoogLeNetOutputs, targets: Tensor, aux_weight: float = AUX_WEIGHT
-) -> Tensor:
-    """Cross entropy of the logits plus `aux_weight` times that of each auxiliary classifier.
+def auxiliary_loss(outputs: Tensor | GoogLeNetOutputs, targets: Tensor) -> Tensor:
+    """Cross entropy of the logits plus AUX_WEIGHT times that of each auxiliary classifier.
 
     `outputs` is what the model returned, plain logits `[N, classes]` included; `targets` is `[N]`.
     Source: section 5.
@@ -352,7 +306,7 @@ def auxiliary_loss(
     if isinstance(outputs, Tensor):
         return F.cross_entropy(outputs, targets)
     main, *auxiliary = (F.cross_entropy(logits, targets) for logits in outputs)
-    return main + aux_weight * sum(auxiliary)
+    return main + AUX_WEIGHT * sum(auxiliary)
 
 
 def _scale(channels: int, width: int) -> int:

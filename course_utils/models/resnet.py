@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._checks import check_choice, check_images, check_positive, check_stem, smallest_size
+from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
 
 Shortcut = Literal["A", "B", "C"]
 Variant = Literal["v1.5", "v1"]
@@ -270,20 +270,11 @@ def plain34(num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
     return resnet34("v1.5", num_classes, in_channels, skip=False, **options)
 
 
-def resnet_cifar(
-    depth: int,
-    num_classes: int = 10,
-    in_channels: int = 3,
-    *,
-    shortcut: Shortcut = "A",
-    widths: Sequence[int] = (16, 32, 64),
-    stem: tuple[int, int, int] | None = (3, 1, 1),
-    skip: bool = True,
-    norm: bool = True,
-) -> ResNet:
+def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
     """The paper's network for 32x32 images: three stages of n basic blocks, `depth` = 6n + 2 weight layers.
 
-    `widths` and `stem` as in `ResNet`; the stem (3, 2, 1) halves the maps.
+    `options` go to `ResNet`, with these defaults: widths=(16, 32, 64), stem=(3, 1, 1), shortcut="A"; the stem
+    (3, 2, 1) halves the maps.
     Raises ValueError for a depth that is not 6n + 2, n >= 1.
     Source: section 4.2; the paper trains 20, 32, 44, 56, 110 and 1202.
     """
@@ -293,19 +284,8 @@ def resnet_cifar(
         raise ValueError(
             f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 32, 44, 56, 110, ...); got {depth}."
         )
-    if len(widths) != 3:
-        raise ValueError(f"widths must have one entry for each of the three stages; got {widths}.")
-    return ResNet(
-        BasicBlock,
-        (blocks,) * 3,
-        num_classes,
-        in_channels,
-        widths=widths,
-        stem=stem,
-        shortcut=shortcut,
-        skip=skip,
-        norm=norm,
-    )
+    paper = {"widths": (16, 32, 64), "stem": (3, 1, 1), "shortcut": "A"}
+    return ResNet(BasicBlock, (blocks,) * 3, num_classes, in_channels, **paper | options)
 
 
 def plain_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:

@@ -5,61 +5,27 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from course_utils.models._checks import (
-    check_choice,
-    check_images,
-    check_positive,
-    check_probability,
-    smallest_size,
-)
-from course_utils.models._layers import initialise
+from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
+from course_utils.models.layers import initialise
 
 Stages = Sequence[Sequence[str]]
 
+
+def _stages(*counts: int) -> Stages:
+    return tuple(
+        (f"conv3-{width}",) * count for width, count in zip((64, 128, 256, 512, 512), counts, strict=False)
+    )
+
+
 # Simonyan & Zisserman 2015, Table 1: "conv<kernel size>-<channels>"; a 2x2 max pooling ends each stage.
+A, B = _stages(1, 1, 2, 2, 2), _stages(2, 2, 2, 2, 2)
 VGG_CONFIGURATIONS: dict[str, Stages] = {
-    "A": (
-        ("conv3-64",),
-        ("conv3-128",),
-        ("conv3-256", "conv3-256"),
-        ("conv3-512", "conv3-512"),
-        ("conv3-512", "conv3-512"),
-    ),
-    "A-LRN": (
-        ("conv3-64", "LRN"),
-        ("conv3-128",),
-        ("conv3-256", "conv3-256"),
-        ("conv3-512", "conv3-512"),
-        ("conv3-512", "conv3-512"),
-    ),
-    "B": (
-        ("conv3-64", "conv3-64"),
-        ("conv3-128", "conv3-128"),
-        ("conv3-256", "conv3-256"),
-        ("conv3-512", "conv3-512"),
-        ("conv3-512", "conv3-512"),
-    ),
-    "C": (
-        ("conv3-64", "conv3-64"),
-        ("conv3-128", "conv3-128"),
-        ("conv3-256", "conv3-256", "conv1-256"),
-        ("conv3-512", "conv3-512", "conv1-512"),
-        ("conv3-512", "conv3-512", "conv1-512"),
-    ),
-    "D": (
-        ("conv3-64", "conv3-64"),
-        ("conv3-128", "conv3-128"),
-        ("conv3-256", "conv3-256", "conv3-256"),
-        ("conv3-512", "conv3-512", "conv3-512"),
-        ("conv3-512", "conv3-512", "conv3-512"),
-    ),
-    "E": (
-        ("conv3-64", "conv3-64"),
-        ("conv3-128", "conv3-128"),
-        ("conv3-256", "conv3-256", "conv3-256", "conv3-256"),
-        ("conv3-512", "conv3-512", "conv3-512", "conv3-512"),
-        ("conv3-512", "conv3-512", "conv3-512", "conv3-512"),
-    ),
+    "A": A,
+    "A-LRN": ((*A[0], "LRN"), *A[1:]),
+    "B": B,
+    "C": (*B[:2], *((*stage, stage[0].replace("conv3", "conv1")) for stage in B[2:])),
+    "D": _stages(2, 2, 3, 3, 3),
+    "E": _stages(2, 2, 4, 4, 4),
 }
 FULL_WIDTH = 64  # channels of the first stage in all of them
 
@@ -75,8 +41,8 @@ class VGG(nn.Module):
         self,
         stages: Stages,
         *,
-        num_classes: int,
-        in_channels: int,
+        num_classes: int = 1000,
+        in_channels: int = 3,
         batch_norm: bool = False,
         width: int = FULL_WIDTH,
         stem: tuple[int, int, int] | None = None,
@@ -87,7 +53,6 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, width=width, hidden=hidden)
-        check_probability("dropout", dropout)
         self.in_channels = in_channels
         self.features = _features(stages, in_channels, batch_norm, width, stem)
         self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)  # so any input size works; the paper has none
@@ -111,89 +76,50 @@ class VGG(nn.Module):
         return self.classifier(torch.flatten(maps, 1))
 
 
-def vgg(
-    configuration: str,
-    batch_norm: bool = False,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    dropout: float = 0.5,
-    initialisation: str = "he",
-) -> VGG:
+def vgg(configuration: str, batch_norm: bool = False, **options) -> VGG:
     """VGG in one of the paper's configurations "A", "A-LRN", "B", "C", "D", "E", for 224x224 pixels.
 
     Takes any image of at least 32x32 pixels. `batch_norm` puts batch normalisation after each convolution, which
-    the paper does not have. `initialisation` is "he" (torchvision's), "glorot", "normal" (the paper's) or "torch".
+    the paper does not have. `options` go to `VGG`, such as num_classes=10 or initialisation: "he" (torchvision's),
+    "glorot", "normal" (the paper's) or "torch".
     Raises ValueError for another configuration or initialisation, and in forward for images that do not fit.
     Source: Simonyan & Zisserman 2015, Table 1.
     """
     check_choice("configuration", configuration, VGG_CONFIGURATIONS)
-    return VGG(
-        VGG_CONFIGURATIONS[configuration],
-        num_classes=num_classes,
-        in_channels=in_channels,
-        batch_norm=batch_norm,
-        dropout=dropout,
-        initialisation=initialisation,
-    )
+    return VGG(VGG_CONFIGURATIONS[configuration], batch_norm=batch_norm, **options)
 
 
-def vgg11(
-    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
-) -> VGG:
+def vgg11(batch_norm: bool = False, **options) -> VGG:
     """VGG with 11 weight layers, configuration A: 132,863,336 parameters; `state_dict` is torchvision's."""
-    return vgg("A", batch_norm, num_classes, in_channels, initialisation=initialisation)
+    return vgg("A", batch_norm, **options)
 
 
-def vgg13(
-    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
-) -> VGG:
+def vgg13(batch_norm: bool = False, **options) -> VGG:
     """VGG with 13 weight layers, configuration B: 133,047,848 parameters; `state_dict` is torchvision's."""
-    return vgg("B", batch_norm, num_classes, in_channels, initialisation=initialisation)
+    return vgg("B", batch_norm, **options)
 
 
-def vgg16(
-    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
-) -> VGG:
+def vgg16(batch_norm: bool = False, **options) -> VGG:
     """VGG with 16 weight layers, configuration D: 138,357,544 parameters; `state_dict` is torchvision's."""
-    return vgg("D", batch_norm, num_classes, in_channels, initialisation=initialisation)
+    return vgg("D", batch_norm, **options)
 
 
-def vgg19(
-    batch_norm: bool = False, num_classes: int = 1000, in_channels: int = 3, initialisation: str = "he"
-) -> VGG:
+def vgg19(batch_norm: bool = False, **options) -> VGG:
     """VGG with 19 weight layers, configuration E: 143,667,240 parameters; `state_dict` is torchvision's."""
-    return vgg("E", batch_norm, num_classes, in_channels, initialisation=initialisation)
+    return vgg("E", batch_norm, **options)
 
 
-def mini_vgg(
-    configuration: str | Sequence[int] = "B",
-    num_classes: int = 10,
-    in_channels: int = 1,
-    batch_norm: bool = True,
-    width: int = 32,
-    stem: tuple[int, int, int] = (3, 2, 1),
-    hidden: int = 256,
-    dropout: float = 0.0,
-    initialisation: str = "he",
-) -> VGG:
-    """VGG for 28x28 pixels: the same class with `width` channels in the first of three stages (the paper has 64).
+def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
+    """VGG for 28x28 pixels: the same class, by default with half the channels and no dropout.
 
     `configuration` is a letter, of which the first three stages are used, or the number of 3x3 convolutions in
-    each of one to five stages, e.g. `(2, 2, 2)`. `stem` is the first convolution's (kernel_size, stride, padding):
-    (3, 2, 1) gives 14x14 positions.
+    each of one to five stages, e.g. `(2, 2, 2)`. `options` go to `VGG`, with these defaults: num_classes=10,
+    in_channels=1, batch_norm=True, width=32, stem=(3, 2, 1), which gives 14x14 positions, hidden=256, dropout=0.
     Raises ValueError for a setting that cannot be built, and in forward for images that do not fit.
     """
+    small = {"num_classes": 10, "in_channels": 1, "batch_norm": True, "width": 32, "stem": (3, 2, 1)}
     return VGG(
-        _mini_stages(configuration),
-        num_classes=num_classes,
-        in_channels=in_channels,
-        batch_norm=batch_norm,
-        width=width,
-        stem=stem,
-        pooled_size=1,
-        hidden=hidden,
-        dropout=dropout,
-        initialisation=initialisation,
+        _mini_stages(configuration), **small | {"pooled_size": 1, "hidden": 256, "dropout": 0.0} | options
     )
 
 
@@ -236,10 +162,9 @@ def _mini_stages(configuration: str | Sequence[int]) -> Stages:
     if isinstance(configuration, str):
         check_choice("configuration", configuration, VGG_CONFIGURATIONS)
         return VGG_CONFIGURATIONS[configuration][:3]
-    widths = (64, 128, 256, 512, 512)
     counts = list(configuration)
-    if not 1 <= len(counts) <= len(widths) or not all(isinstance(n, int) and n >= 1 for n in counts):
+    if not 1 <= len(counts) <= 5 or not all(isinstance(n, int) and n >= 1 for n in counts):
         raise ValueError(
             f"configuration must be a letter or one to five numbers of convolutions of at least 1; got {counts}."
         )
-    return [(f"conv3-{width}",) * count for width, count in zip(widths, counts, strict=False)]
+    return _stages(*counts)

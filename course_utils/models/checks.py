@@ -1,6 +1,7 @@
 """Checks that every model of this package makes of its input and its arguments."""
 
 from collections.abc import Iterable
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -35,39 +36,21 @@ def check_images(
 
 
 def check_choice(name: str, value: object, allowed: Iterable[object]) -> None:
-    """Refuse an argument that is not one of `allowed`, in one sentence that lists them.
-
-    Raises ValueError.
-    """
+    """Refuse an argument that is not one of `allowed` by a ValueError that lists them."""
     allowed = list(allowed)
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
 
 
 def check_positive(**values: int) -> None:
-    """Refuse an argument that is not a whole number of at least 1: `check_positive(num_classes=num_classes)`.
-
-    Raises ValueError.
-    """
+    """Refuse what is not a whole number of at least 1 by a ValueError: `check_positive(width=width)`."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
 
 
-def check_probability(name: str, value: float) -> None:
-    """Refuse a dropout rate outside [0, 1).
-
-    Raises ValueError.
-    """
-    if not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1; got {value!r}.")
-
-
 def check_stem(stem: tuple[int, int, int] | None) -> None:
-    """Refuse a first convolution that is not three whole numbers (kernel_size, stride, padding), or None.
-
-    Raises ValueError.
-    """
+    """Refuse a first convolution that is not three whole numbers (kernel_size, stride, padding), or None."""
     if stem is None:
         return
     whole = isinstance(stem, tuple | list) and len(stem) == 3 and all(isinstance(n, int) for n in stem)
@@ -75,19 +58,20 @@ def check_stem(stem: tuple[int, int, int] | None) -> None:
         raise ValueError(f"stem must be (kernel_size, stride, padding), such as (3, 2, 1); got {stem!r}.")
 
 
-def smallest_size(layers: Iterable[nn.Module]) -> int:
-    """Side in pixels of the smallest square image that leaves one position after a chain of layers.
+def smallest_size(layers: Iterable[nn.Module], size: int = 1) -> int:
+    """Side in pixels of the smallest square image that leaves `size` positions a side after a chain of layers.
 
-    Layers without a kernel (ReLU, batch norm, ...) keep the size and are passed over. For pooling without
-    ceil mode.
+    Layers without a kernel (ReLU, batch norm, ...) keep the size and are passed over.
     """
-    size = 1
     for layer in reversed(list(layers)):
         if not hasattr(layer, "kernel_size"):
             continue
         kernel, stride = _side(layer.kernel_size), _side(layer.stride)
         padding, dilation = _side(layer.padding), _side(getattr(layer, "dilation", 1))
-        size = max(1, (size - 1) * stride + dilation * (kernel - 1) + 1 - 2 * padding)
+        steps = (size - 1) * stride
+        if getattr(layer, "ceil_mode", False):  # one pixel of the last step is enough
+            steps -= stride - 1
+        size = max(1, steps + dilation * (kernel - 1) + 1 - 2 * padding)
     return size
 
 

@@ -1,20 +1,24 @@
 """Activations and initialisations that the plain networks (LeNet, AlexNet, VGG) share."""
 
+from functools import partial
+
 from torch import nn
 
-from course_utils.models._checks import check_choice
+from course_utils.models.checks import check_choice
 
 # Not in place, unlike torchvision: a hook on a convolution then sees what the convolution computed.
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
-INITIALISATIONS = ("torch", "he", "glorot", "normal")
+INITIALISATIONS = {
+    "torch": None,
+    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+    "glorot": nn.init.xavier_uniform_,
+    "normal": partial(nn.init.normal_, std=0.1),
+}
 
 
 def activation_layer(activation: str) -> nn.Module:
-    """A new activation layer by its name in ACTIVATIONS.
-
-    Raises ValueError for another name.
-    """
+    """A new activation layer by its name; raises ValueError for another."""
     check_choice("activation", activation, ACTIVATIONS)
     return ACTIVATIONS[activation]()
 
@@ -29,19 +33,9 @@ def initialise(model: nn.Module, initialisation: str) -> None:
     Raises ValueError for another name.
     """
     check_choice("initialisation", initialisation, INITIALISATIONS)
-    if initialisation == "torch":
-        return
+    draw = INITIALISATIONS[initialisation]
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            _draw(layer, initialisation)
+        if draw and isinstance(layer, nn.Conv2d | nn.Linear):
+            draw(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def _draw(layer: nn.Conv2d | nn.Linear, initialisation: str) -> None:
-    if initialisation == "glorot":
-        nn.init.xavier_uniform_(layer.weight)
-    elif initialisation == "normal":
-        nn.init.normal_(layer.weight, std=0.1)
-    else:
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -1,0 +1,97 @@
+"""What flows through a network while it trains, measured without leaving a trace in it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from course_utils.models import ResNet
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What flows through a network in one step, a number for each convolution from first to last.
+
+    `activations` is the root mean square of what the layer hands on (behind addition and ReLU), `gradients` the
+    norm of the loss's gradient with respect to the layer's weights.
+    """
+
+    activations: tuple[float, ...]
+    gradients: tuple[float, ...]
+    loss: float
+
+
+def layer_signals(model: "ResNet", images: Tensor, targets: Tensor) -> Signals:
+    """Activations and gradients of one training step in every convolution but those of the shortcuts.
+
+    images: `[N, C, H, W]`, targets: `[N]`, on any device. Batch normalisation takes the statistics of these
+    images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
+    """
+    activations: list[Tensor] = []
+    hooks = [
+        part.relu.register_forward_hook(lambda _, __, out: activations.append(out))
+        for part in (model, *_blocks(model))
+    ]
+    try:
+        with unchanged(model), torch.enable_grad():
+            device = model.conv1.weight.device
+            loss = F.cross_entropy(model.train()(images.to(device)), targets.to(device))
+            gradients = torch.autograd.grad(loss, [layer.weight for layer in main_path(model)])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    sizes = [norm / a.numel() ** 0.5 for norm, a in zip(_norms(activations), activations, strict=True)]
+    return Signals(tuple(sizes), tuple(_norms(gradients)), loss.item())
+
+
+def main_path(model: "ResNet") -> list[nn.Conv2d]:
+    """The convolutions of a residual or plain network from first to last, without those of the shortcuts."""
+    children = [child for block in _blocks(model) for child in block.named_children()]
+    return [
+        model.conv1,
+        *(child for name, child in children if name != "downsample" and isinstance(child, nn.Conv2d)),
+    ]
+
+
+def remember(model: nn.Module) -> Callable[[], None]:
+    """A function that gives each module its mode back, and each buffer (batch norm's statistics) its values."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+
+    @torch.no_grad()
+    def put_back() -> None:
+        for module, mode in modes:
+            module.training = mode
+        for buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
+
+    return put_back
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Whatever happens inside, the modules' modes and the buffers are afterwards what they were."""
+    put_back = remember(model)
+    try:
+        yield
+    finally:
+        put_back()
+
+
+def _blocks(model: "ResNet") -> list[nn.Module]:
+    return [
+        block for block in model.blocks if hasattr(block, "residual")
+    ]  # a deleted one has left its shortcut
+
+
+def _norms(tensors: Iterable[Tensor]) -> list[float]:
+    # In double precision: without normalisation the squares of the largest leave single precision's range.
+    # On the CPU, since Apple's MPS has no double precision.
+    norms = [torch.linalg.vector_norm(tensor.detach().cpu(), dtype=torch.float64) for tensor in tensors]
+    return torch.stack(norms).tolist()
