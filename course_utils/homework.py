@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import inspect
+import linecache
 import math
 import signal
 import sys
@@ -10,15 +11,16 @@ import textwrap
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
 LINE = 80  # characters; nbgrader's report cuts longer lines off
-NOTHING_RETURNED = "Nothing is returned yet: write the body and end it with return."
+NOTHING_RETURNED = "None came back: the body ends with return and the value that is wanted."
 
 
 class WrongAnswer(AssertionError):
@@ -44,8 +46,9 @@ def check(
     """Pass where `function(*arguments, **keywords)` gives `expected`; else raise WrongAnswer in words.
 
     `expected` is a number, text, a tensor, a sequence of these, or the type of the error that must be raised.
-    Whole numbers must be whole, floats agree up to `tolerance`. `mistakes` maps a sentence to the value
-    which that mistake gives. The function works on copies and has `seconds`, where the system has an alarm.
+    Whole numbers must be whole, floats agree up to `tolerance`, NumPy's arrays count as tensors. `mistakes`
+    maps a sentence to the value which that mistake gives; one that gives the right value here is passed over.
+    The function works on copies and has `seconds`, where the system has an alarm.
     """
     call = _describe_call(function, arguments, keywords)
     must_raise = isinstance(expected, type) and issubclass(expected, Exception)
@@ -62,11 +65,14 @@ def check(
     except Exception as error:
         if must_raise and isinstance(error, expected):
             return
-        raise WrongAnswer(f"{call} stopped with {_describe_error(error)}") from error
+        locked = {sys._getframe(1).f_code.co_filename, __file__}
+        raise WrongAnswer(f"{call} stopped with {_describe_error(error, locked)}") from error
     if must_raise:
         raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{_hint(got)}")
     if not _same(got, expected, tolerance):
-        reason = _matching(got, mistakes) or _general_reason(got, expected)
+        reason = (
+            _wrong_kind(got, expected) or _matching(got, mistakes, expected) or _wrong_shape(got, expected)
+        )
         raise WrongAnswer(f"{call} gave {_show(got)}.\nExpected: {_show_beside(expected, got)}.{reason}")
 
 
@@ -119,8 +125,11 @@ def _alarm(seconds: float) -> Iterator[None]:
 def _plain(value: object) -> object:
     if isinstance(value, Tensor):
         return value.detach().item() if value.ndim == 0 else value.detach()
-    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
-        return value.item()  # a NumPy number
+    if hasattr(value, "__array__"):
+        array = np.asarray(value)  # of NumPy, or of what converts to it
+        return (
+            array.item() if array.ndim == 0 else torch.tensor(array) if array.dtype.kind in "bif" else value
+        )
     return value
 
 
@@ -132,6 +141,7 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
             and torch.allclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
         )
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        got = list(got) if isinstance(got, Tensor) else got
         return (
             isinstance(got, Sequence)
             and len(got) == len(wanted)
@@ -144,26 +154,38 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
     return type(got) is type(wanted) and got == wanted
 
 
-def _matching(got: object, mistakes: Mapping[str, object] | None) -> str:
-    for sentence, value in (mistakes or {}).items():
-        value = _plain(value)
-        both_numbers = isinstance(got, Real) and isinstance(value, Real)
-        if _same(got, float(value) if both_numbers else value, 1e-5):
-            return f"\nThis looks like: {sentence}."
+def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
+    fitting = [
+        sentence
+        for sentence, value in (mistakes or {}).items()
+        if _equal(got, value)
+        and not _equal(expected, value)  # what gives the right value here explains nothing
+    ]
+    return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
+
+
+def _equal(one: object, other: object) -> bool:
+    other = _plain(other)
+    both_numbers = isinstance(one, Real) and isinstance(other, Real)
+    return _same(one, float(other) if both_numbers else other, 1e-5)
+
+
+def _wrong_kind(got: object, wanted: object) -> str:
+    if got is None:
+        return _hint(got)
+    fraction = isinstance(got, Real) and not isinstance(got, Integral)
+    if isinstance(wanted, Integral) and fraction and (got == wanted or got % 1):
+        return "\nA whole number is wanted, an int: // divides and rounds down, int(...) cuts off."
+    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
+        return f"\nA tensor is wanted; this is of type {type(got).__name__}."
+    if isinstance(wanted, Real) and not isinstance(got, Real):
+        return f"\nOne number is wanted; this is of type {type(got).__name__}."
     return ""
 
 
-def _general_reason(got: object, wanted: object) -> str:
-    if got is None:
-        return _hint(got)
-    if isinstance(wanted, Integral) and isinstance(got, Real) and not isinstance(got, Integral):
-        return "\nThis looks like: a division with / where a whole number is wanted (// rounds down)."
-    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
-        return "\nThis looks like: something else than a tensor is returned."
+def _wrong_shape(got: object, wanted: object) -> str:
     if isinstance(wanted, Tensor) and got.shape != wanted.shape:
         return f"\nThe shape is {list(got.shape)}, wanted is {list(wanted.shape)}."
-    if isinstance(wanted, Real) and not isinstance(got, Real):
-        return "\nThis looks like: something else than one number is returned."
     return ""
 
 
@@ -180,10 +202,15 @@ def _describe_call(function: Callable, arguments: Sequence, keywords: Mapping) -
     return f"{getattr(function, '__name__', 'your function')}({inside})"
 
 
-def _describe_error(error: Exception) -> str:
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    where = f" (in the line: {lines[0].line})" if lines and lines[0].line else ""
-    return f"{type(error).__name__}: {error}{where}"
+def _describe_error(error: Exception, locked: Collection[str]) -> str:
+    """The error, and the innermost line that lies in a cell other than the test's: modules have a `__file__`."""
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if "__file__" not in frame.f_globals and frame.f_code.co_filename not in locked
+    ]
+    own = linecache.getline(*frames[-1]).strip() if frames else ""
+    return f"{type(error).__name__}: {error}" + (f" (in the line: {own})" if own else "")
 
 
 def _show(value: object) -> str:
@@ -196,7 +223,10 @@ def _show(value: object) -> str:
         return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
     if isinstance(value, Real) and not isinstance(value, Integral):
         return f"{value:.6g}" if value % 1 else f"{value:.1f}"
-    return repr(value) if not callable(value) else getattr(value, "__name__", type(value).__name__)
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def _rounded(value: object) -> object:

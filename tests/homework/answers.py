@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import linecache
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -66,8 +67,10 @@ def prepared(week: str, experiment: bool) -> dict:
 
 
 def execute(source: str, names: dict) -> None:
+    file = f"<cell {hash(source)}>"
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(source, "answer", "exec"), names)
+        exec(compile(source, file, "exec"), names)
 
 
 def run(week: str, task: Task, answer: str) -> dict[str, str | None]:
