@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import linecache
 import math
+import re
 import signal
 import sys
 import textwrap
@@ -82,13 +83,15 @@ def check_entry(
     """Pass where `value` is the number or word that was asked for; else raise WrongAnswer in words.
 
     `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the
-    sentence "NAME = VALUE is not ..."; `mistakes` maps a sentence to the value which that mistake gives.
+    sentence "NAME = VALUE is not ..."; `mistakes` maps a sentence to the value which that mistake gives, or
+    to its digest where the value is the answer to another question.
     """
     value = _plain(value)
     if value is None or value is Ellipsis:
         raise WrongAnswer(f"{name} is still empty. Wanted: {question}.")
     if digest(name, value) != answer:
-        raise WrongAnswer(f"{name} = {_show(value)} is not {question}.{_matching(value, mistakes)}")
+        reason = _matching(value, _opened(name, value, mistakes)) or _nearly(name, value, answer)
+        raise WrongAnswer(f"{name} = {_show(value)} is not {question}.{reason}")
 
 
 def require(condition: object, sentence: str) -> None:
@@ -98,9 +101,10 @@ def require(condition: object, sentence: str) -> None:
 
 
 def digest(name: str, value: object) -> str:
-    """Eight characters that stand for an answer: equal for 3 and 3.0, and for "A" and " a "."""
+    """Eight characters that stand for an answer: equal for 3 and 3.0, and for "A", " a " and "A: for this reason"."""
     value = _plain(value)
     text = f"{float(value):.4f}" if isinstance(value, Real) else str(value).strip().lower()
+    text = re.sub(r"^([a-z])\b.+", r"\1", text, flags=re.DOTALL)  # a letter with words behind it
     return hashlib.sha256(f"{name}={text}".encode()).hexdigest()[:8]
 
 
@@ -120,6 +124,23 @@ def _alarm(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _opened(name: str, value: object, mistakes: Mapping[str, object] | None) -> dict[str, object]:
+    own = digest(name, value)
+    return {sentence: value if wrong == own else wrong for sentence, wrong in (mistakes or {}).items()}
+
+
+def _nearly(name: str, value: object, answer: str) -> str:
+    """What keeps a right entry from being one: its quotes, or that it was not rounded."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    if isinstance(value, str):
+        return "\nA number is wanted, without quotes." if digest(name, number) == answer else ""
+    whole = math.isfinite(number) and digest(name, round(number)) == answer
+    return "\nA whole number is wanted: round it." if whole else ""
 
 
 def _plain(value: object) -> object:
