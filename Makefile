@@ -3,6 +3,7 @@
 # make execute              run every lecture notebook from a clean kernel and store its outputs
 # make execute NB=01        only those whose names start with 01
 # make homework             what students get, notebooks/homework/release, from the masters in source
+# make handin WEEK=week2 NAME=Kim   check your notebook in notebooks/homework/mine, make it ready to send
 # make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
 # make grade ALL=1          also what has not changed since the last time
 # make check                lint and the quick tests, in under a minute
@@ -39,7 +40,7 @@ STATE = $(CURDIR)/build/jupyter
 STATE_ENV = JUPYTER_CONFIG_DIR="$(STATE)/config" JUPYTER_DATA_DIR="$(STATE)/data" \
 	JUPYTER_RUNTIME_DIR="$(STATE)/runtime" IPYTHONDIR="$(STATE)/ipython" MPLCONFIGDIR="$(STATE)/matplotlib"
 
-.PHONY: help lab test check bench execute homework grade lint setup setup-test
+.PHONY: help lab test check bench execute homework handin grade lint setup setup-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -60,6 +61,9 @@ execute: setup
 
 homework: setup
 	@$(STATE_ENV) $(PY) tools/homework.py
+
+handin: setup
+	@$(PY) tools/handin.py "$(WEEK)" "$(NAME)"
 
 grade: setup
 	@$(STATE_ENV) $(PY) tools/grade.py $(if $(ALL),--all)
