@@ -1,8 +1,11 @@
 """What the test cells of the homework say: each checks one thing and names the mistake that it looks like."""
 
+import base64
+import builtins
 import copy
 import hashlib
 import inspect
+import json
 import linecache
 import math
 import re
@@ -12,15 +15,19 @@ import textwrap
 import threading
 import traceback
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 LINE = 80  # characters; nbgrader's report cuts longer lines off
+ANSWERS = Path(__file__).resolve().parents[1] / "data" / "homework_answers.json"  # made by tools/homework.py
+_tried: set[str] = set()  # names of functions whose check ran in this kernel, wrappers' callees too
 NOTHING_RETURNED = "None came back: the body ends with return and the value that is wanted."
 
 
@@ -51,6 +58,9 @@ def check(
     maps a sentence to the value which that mistake gives; one that gives the right value here is passed over.
     The function works on copies and has `seconds`, where the system has an alarm.
     """
+    _tried.update(
+        (getattr(function, "__name__", ""), *getattr(getattr(function, "__code__", None), "co_names", ()))
+    )
     call = _describe_call(function, arguments, keywords)
     must_raise = isinstance(expected, type) and issubclass(expected, Exception)
     try:
@@ -98,6 +108,27 @@ def require(condition: object, sentence: str) -> None:
     """Raise WrongAnswer with `sentence` where `condition` does not hold."""
     if not condition:
         raise WrongAnswer(sentence)
+
+
+def hint(task: str) -> None:
+    """Print the steps of the solution of a function, such as "output_size", without what they compute.
+
+    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test has run once.
+    """
+    print(_open(task, "hint"))
+
+
+def solution(task: str) -> None:
+    """Print the solution of a function of the homework; raises as `hint` does."""
+    print(_open(task, "solution"))
+
+
+def _open(task: str, what: str) -> str:
+    answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    if task not in answers:
+        raise ValueError(f"{task!r} is no function of the homework; those are {', '.join(answers)}.")
+    require(task in _tried, f"Try first: write something into {task}, run its test below, then ask again.")
+    return zlib.decompress(base64.b64decode(answers[task][what])).decode()
 
 
 def digest(name: str, value: object) -> str:
@@ -264,3 +295,19 @@ def _show_beside(wanted: object, got: object) -> str:
     first = (got.double() - wanted.double()).abs().gt(1e-5).nonzero()[0].tolist()
     place = tuple(first)
     return f"{_show(wanted)} with {wanted[place]:.5g} in place of {got[place]:.5g} at {first}"
+
+
+def _explain_missing_name(
+    shell: object, kind: type, error: NameError, trace: object, tb_offset: int | None = None
+) -> None:
+    frame, _ = list(traceback.walk_tb(trace))[-1]
+    if re.search(
+        r"^(check|check_entry|require)\(", "".join(linecache.getlines(frame.f_code.co_filename)), re.MULTILINE
+    ):
+        text = f"{error.name} is not defined: run the cell above first. A cell with a SyntaxError defines nothing."
+        error._render_traceback_ = lambda: textwrap.wrap(text, LINE)
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+
+if hasattr(builtins, "get_ipython"):  # in a notebook
+    builtins.get_ipython().set_custom_exc((NameError,), _explain_missing_name)

@@ -5,11 +5,13 @@ import linecache
 import sys
 import warnings
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbclient import NotebookClient
 
-from course_utils.homework import WrongAnswer, check, check_entry, digest, require
+from course_utils.homework import WrongAnswer, check, check_entry, digest, hint, require, solution
 
 
 def said(*arguments, **keywords):
@@ -180,3 +182,39 @@ def test_notebook_shows_short_lines_and_no_traceback():
     lines = WrongAnswer("word " * 40 + "\nsecond part")._render_traceback_()
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "second part"
+
+
+def test_hint_and_solution_open_after_a_test_ran(capsys, monkeypatch):
+    monkeypatch.setattr("course_utils.homework._tried", set())
+
+    def spread(field):
+        return None
+
+    def wrapper(field):
+        return compose(field)  # noqa: F821 - another cell defines it
+
+    for open_ in (hint, solution):
+        with pytest.raises(WrongAnswer, match="Try first: write something into spread"):
+            open_("spread")
+    said(spread, 3, expected=4)
+    said(wrapper, 3, expected=4)
+    hint("spread")
+    assert "weights = ..." in capsys.readouterr().out
+    solution("compose")
+    assert "result[c:" in capsys.readouterr().out.replace("c :", "c:")
+    with pytest.raises(ValueError, match="'sizes' is no function of the homework; those are output_size, "):
+        solution("sizes")
+
+
+def test_a_name_that_is_missing_sends_the_reader_to_the_cell_above():
+    setup = "from course_utils.homework import check"
+    sources = [setup, "def f(x)\n    return x", "check(f, 1, expected=1)", "f + 1"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    NotebookClient(notebook, allow_errors=True).execute()
+    said = [["\n".join(out.traceback) for out in cell.outputs] for cell in notebook.cells]
+    assert said[0] == []
+    assert "SyntaxError" in said[1][0]
+    assert said[2] == [
+        "f is not defined: run the cell above first. A cell with a SyntaxError defines\nnothing."
+    ]
+    assert "NameError" in said[3][0]
