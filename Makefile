@@ -4,6 +4,7 @@
 # make execute              run every lecture notebook from a clean kernel and store its outputs
 # make execute NB=01        only those whose names start with 01
 # make homework             what students get, notebooks/homework/release, from the masters in source
+# make handin WEEK=week2 NAME=Kim   check your notebook in notebooks/homework/mine, make it ready to send
 # make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
 # make grade ALL=1          also what has not changed since the last time
 # make check                lint and the quick tests, in under a minute
@@ -47,7 +48,7 @@ export PYTHONPATH =
 export JUPYTER_PATH =
 export JUPYTER_CONFIG_PATH =
 
-.PHONY: help lab update test check bench execute homework grade lint setup setup-test
+.PHONY: help lab update test check bench execute homework handin grade lint setup setup-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -73,6 +74,9 @@ execute: setup
 
 homework: setup
 	@$(STATE_ENV) $(PY) tools/homework.py
+
+handin: setup
+	@$(PY) tools/handin.py "$(WEEK)" "$(NAME)"
 
 grade: setup
 	@$(STATE_ENV) $(PY) tools/grade.py $(if $(ALL),--all)

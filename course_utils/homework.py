@@ -1,24 +1,34 @@
 """What the test cells of the homework say: each checks one thing and names the mistake that it looks like."""
 
+import base64
+import builtins
 import copy
 import hashlib
 import inspect
+import json
+import linecache
 import math
+import re
 import signal
 import sys
 import textwrap
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from numbers import Integral, Real
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 LINE = 80  # characters; nbgrader's report cuts longer lines off
-NOTHING_RETURNED = "Nothing is returned yet: write the body and end it with return."
+ANSWERS = Path(__file__).resolve().parents[1] / "data" / "homework_answers.json"  # made by tools/homework.py
+_tried: set[str] = set()  # names of functions whose check ran in this kernel, wrappers' callees too
+NOTHING_RETURNED = "None came back: the body ends with return and the value that is wanted."
 
 
 class WrongAnswer(AssertionError):
@@ -44,9 +54,13 @@ def check(
     """Pass where `function(*arguments, **keywords)` gives `expected`; else raise WrongAnswer in words.
 
     `expected` is a number, text, a tensor, a sequence of these, or the type of the error that must be raised.
-    Whole numbers must be whole, floats agree up to `tolerance`. `mistakes` maps a sentence to the value
-    which that mistake gives. The function works on copies and has `seconds`, where the system has an alarm.
+    Whole numbers must be whole, floats agree up to `tolerance`, NumPy's arrays count as tensors. `mistakes`
+    maps a sentence to the value which that mistake gives; one that gives the right value here is passed over.
+    The function works on copies and has `seconds`, where the system has an alarm.
     """
+    _tried.update(
+        (getattr(function, "__name__", ""), *getattr(getattr(function, "__code__", None), "co_names", ()))
+    )
     call = _describe_call(function, arguments, keywords)
     must_raise = isinstance(expected, type) and issubclass(expected, Exception)
     try:
@@ -62,11 +76,14 @@ def check(
     except Exception as error:
         if must_raise and isinstance(error, expected):
             return
-        raise WrongAnswer(f"{call} stopped with {_describe_error(error)}") from error
+        locked = {sys._getframe(1).f_code.co_filename, __file__}
+        raise WrongAnswer(f"{call} stopped with {_describe_error(error, locked)}") from error
     if must_raise:
         raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{_hint(got)}")
     if not _same(got, expected, tolerance):
-        reason = _matching(got, mistakes) or _general_reason(got, expected)
+        reason = (
+            _wrong_kind(got, expected) or _matching(got, mistakes, expected) or _wrong_shape(got, expected)
+        )
         raise WrongAnswer(f"{call} gave {_show(got)}.\nExpected: {_show_beside(expected, got)}.{reason}")
 
 
@@ -76,13 +93,15 @@ def check_entry(
     """Pass where `value` is the number or word that was asked for; else raise WrongAnswer in words.
 
     `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the
-    sentence "NAME = VALUE is not ..."; `mistakes` maps a sentence to the value which that mistake gives.
+    sentence "NAME = VALUE is not ..."; `mistakes` maps a sentence to the value which that mistake gives, or
+    to its digest where the value is the answer to another question.
     """
     value = _plain(value)
     if value is None or value is Ellipsis:
         raise WrongAnswer(f"{name} is still empty. Wanted: {question}.")
     if digest(name, value) != answer:
-        raise WrongAnswer(f"{name} = {_show(value)} is not {question}.{_matching(value, mistakes)}")
+        reason = _matching(value, _opened(name, value, mistakes)) or _nearly(name, value, answer)
+        raise WrongAnswer(f"{name} = {_show(value)} is not {question}.{reason}")
 
 
 def require(condition: object, sentence: str) -> None:
@@ -91,10 +110,32 @@ def require(condition: object, sentence: str) -> None:
         raise WrongAnswer(sentence)
 
 
+def hint(task: str) -> None:
+    """Print the steps of the solution of a function, such as "output_size", without what they compute.
+
+    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test has run once.
+    """
+    print(_open(task, "hint"))
+
+
+def solution(task: str) -> None:
+    """Print the solution of a function of the homework; raises as `hint` does."""
+    print(_open(task, "solution"))
+
+
+def _open(task: str, what: str) -> str:
+    answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    if task not in answers:
+        raise ValueError(f"{task!r} is no function of the homework; those are {', '.join(answers)}.")
+    require(task in _tried, f"Try first: write something into {task}, run its test below, then ask again.")
+    return zlib.decompress(base64.b64decode(answers[task][what])).decode()
+
+
 def digest(name: str, value: object) -> str:
-    """Eight characters that stand for an answer: equal for 3 and 3.0, and for "A" and " a "."""
+    """Eight characters that stand for an answer: equal for 3 and 3.0, and for "A", " a " and "A: for this reason"."""
     value = _plain(value)
     text = f"{float(value):.4f}" if isinstance(value, Real) else str(value).strip().lower()
+    text = re.sub(r"^([a-z])\b.+", r"\1", text, flags=re.DOTALL)  # a letter with words behind it
     return hashlib.sha256(f"{name}={text}".encode()).hexdigest()[:8]
 
 
@@ -116,11 +157,31 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def _opened(name: str, value: object, mistakes: Mapping[str, object] | None) -> dict[str, object]:
+    own = digest(name, value)
+    return {sentence: value if wrong == own else wrong for sentence, wrong in (mistakes or {}).items()}
+
+
+def _nearly(name: str, value: object, answer: str) -> str:
+    """What keeps a right entry from being one: its quotes, or that it was not rounded."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    if isinstance(value, str):
+        return "\nA number is wanted, without quotes." if digest(name, number) == answer else ""
+    whole = math.isfinite(number) and digest(name, round(number)) == answer
+    return "\nA whole number is wanted: round it." if whole else ""
+
+
 def _plain(value: object) -> object:
     if isinstance(value, Tensor):
         return value.detach().item() if value.ndim == 0 else value.detach()
-    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
-        return value.item()  # a NumPy number
+    if hasattr(value, "__array__"):
+        array = np.asarray(value)  # of NumPy, or of what converts to it
+        return (
+            array.item() if array.ndim == 0 else torch.tensor(array) if array.dtype.kind in "bif" else value
+        )
     return value
 
 
@@ -132,6 +193,7 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
             and torch.allclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
         )
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        got = list(got) if isinstance(got, Tensor) else got
         return (
             isinstance(got, Sequence)
             and len(got) == len(wanted)
@@ -144,26 +206,38 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
     return type(got) is type(wanted) and got == wanted
 
 
-def _matching(got: object, mistakes: Mapping[str, object] | None) -> str:
-    for sentence, value in (mistakes or {}).items():
-        value = _plain(value)
-        both_numbers = isinstance(got, Real) and isinstance(value, Real)
-        if _same(got, float(value) if both_numbers else value, 1e-5):
-            return f"\nThis looks like: {sentence}."
+def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
+    fitting = [
+        sentence
+        for sentence, value in (mistakes or {}).items()
+        if _equal(got, value)
+        and not _equal(expected, value)  # what gives the right value here explains nothing
+    ]
+    return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
+
+
+def _equal(one: object, other: object) -> bool:
+    other = _plain(other)
+    both_numbers = isinstance(one, Real) and isinstance(other, Real)
+    return _same(one, float(other) if both_numbers else other, 1e-5)
+
+
+def _wrong_kind(got: object, wanted: object) -> str:
+    if got is None:
+        return _hint(got)
+    fraction = isinstance(got, Real) and not isinstance(got, Integral)
+    if isinstance(wanted, Integral) and fraction and (got == wanted or got % 1):
+        return "\nA whole number is wanted, an int: // divides and rounds down, int(...) cuts off."
+    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
+        return f"\nA tensor is wanted; this is of type {type(got).__name__}."
+    if isinstance(wanted, Real) and not isinstance(got, Real):
+        return f"\nOne number is wanted; this is of type {type(got).__name__}."
     return ""
 
 
-def _general_reason(got: object, wanted: object) -> str:
-    if got is None:
-        return _hint(got)
-    if isinstance(wanted, Integral) and isinstance(got, Real) and not isinstance(got, Integral):
-        return "\nThis looks like: a division with / where a whole number is wanted (// rounds down)."
-    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
-        return "\nThis looks like: something else than a tensor is returned."
+def _wrong_shape(got: object, wanted: object) -> str:
     if isinstance(wanted, Tensor) and got.shape != wanted.shape:
         return f"\nThe shape is {list(got.shape)}, wanted is {list(wanted.shape)}."
-    if isinstance(wanted, Real) and not isinstance(got, Real):
-        return "\nThis looks like: something else than one number is returned."
     return ""
 
 
@@ -180,10 +254,15 @@ def _describe_call(function: Callable, arguments: Sequence, keywords: Mapping) -
     return f"{getattr(function, '__name__', 'your function')}({inside})"
 
 
-def _describe_error(error: Exception) -> str:
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    where = f" (in the line: {lines[0].line})" if lines and lines[0].line else ""
-    return f"{type(error).__name__}: {error}{where}"
+def _describe_error(error: Exception, locked: Collection[str]) -> str:
+    """The error, and the innermost line that lies in a cell other than the test's: modules have a `__file__`."""
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if "__file__" not in frame.f_globals and frame.f_code.co_filename not in locked
+    ]
+    own = linecache.getline(*frames[-1]).strip() if frames else ""
+    return f"{type(error).__name__}: {error}" + (f" (in the line: {own})" if own else "")
 
 
 def _show(value: object) -> str:
@@ -196,7 +275,10 @@ def _show(value: object) -> str:
         return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
     if isinstance(value, Real) and not isinstance(value, Integral):
         return f"{value:.6g}" if value % 1 else f"{value:.1f}"
-    return repr(value) if not callable(value) else getattr(value, "__name__", type(value).__name__)
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def _rounded(value: object) -> object:
@@ -213,3 +295,19 @@ def _show_beside(wanted: object, got: object) -> str:
     first = (got.double() - wanted.double()).abs().gt(1e-5).nonzero()[0].tolist()
     place = tuple(first)
     return f"{_show(wanted)} with {wanted[place]:.5g} in place of {got[place]:.5g} at {first}"
+
+
+def _explain_missing_name(
+    shell: object, kind: type, error: NameError, trace: object, tb_offset: int | None = None
+) -> None:
+    frame, _ = list(traceback.walk_tb(trace))[-1]
+    if re.search(
+        r"^(check|check_entry|require)\(", "".join(linecache.getlines(frame.f_code.co_filename)), re.MULTILINE
+    ):
+        text = f"{error.name} is not defined: run the cell above first. A cell with a SyntaxError defines nothing."
+        error._render_traceback_ = lambda: textwrap.wrap(text, LINE)
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+
+if hasattr(builtins, "get_ipython"):  # in a notebook
+    builtins.get_ipython().set_custom_exc((NameError,), _explain_missing_name)

@@ -243,8 +243,9 @@ def evaluate(
     """Every image's logits in evaluation mode, the mean cross entropy and the top-k errors.
 
     Of a model that returns several tensors the first holds the logits. The model keeps the mode and the device
-    that it had; the answers are on the CPU. Raises ValueError where there is no image, where a pixel is not a finite number, where the model
-    cannot read the images or gives no logits for them, and where a k is above the number of classes.
+    that it had; the answers are on the CPU. Raises ValueError where there is no image, where a pixel is not a
+    finite number, where the model cannot read the images or gives no logits for them, and where a k is above the
+    number of classes.
     """
     ks = checked_ks(ks)
     _check_images("images", images)

@@ -1,5 +1,6 @@
 import hashlib
 import socket
+import threading
 from collections import OrderedDict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer

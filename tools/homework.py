@@ -7,8 +7,12 @@ python tools/homework.py week2       # those whose names start so
 from __future__ import annotations
 
 import argparse
+import ast
+import base64
+import json
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +20,8 @@ from pathlib import Path
 import nbformat
 from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config, PyFileConfigLoader
+
+from course_utils.homework import ANSWERS
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "notebooks" / "homework"
@@ -77,6 +83,37 @@ def generate(week: str, course: Path = COURSE, release: str = "release") -> Path
     return course / release / week / f"{week}.ipynb"
 
 
+def write_answers(course: Path = COURSE, path: Path = ANSWERS) -> None:
+    """Write hint and solution of each function of the masters, packed so that nobody reads them by accident."""
+    answers = {}
+    for week in weeks(course):
+        for cell in nbformat.read(course / "source" / week / f"{week}.ipynb", as_version=4).cells:
+            if cell.metadata.get("nbgrader", {}).get("solution") and cell.source.startswith("def "):
+                lines = [line for line in cell.source.splitlines() if not line.strip().startswith("### ")]
+                solution = "\n".join(lines)
+                answers[cell.metadata.nbgrader.grade_id] = {
+                    "hint": _packed(skeleton(solution)),
+                    "solution": _packed(solution),
+                }
+    path.write_text(json.dumps(answers, indent=0) + "\n", encoding="utf-8")
+
+
+def skeleton(solution: str) -> str:
+    """A function's loops, conditions and names, with `...` for what is computed, and what it calls for that."""
+    tree = ast.parse(solution)
+    calls = {
+        ast.unparse(node.func).split(".")[-1]: None for node in ast.walk(tree) if isinstance(node, ast.Call)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.Return) and node.value:
+            node.value = ast.Constant(...)
+    return f"{ast.unparse(tree)}\n# It calls: {', '.join(calls)}" if calls else ast.unparse(tree)
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
 def points(notebook: Path) -> int:
     """Points that can be had in a notebook."""
     cells = nbformat.read(notebook, as_version=4).cells
@@ -94,6 +131,7 @@ def main() -> int:
             if not prefixes or week.startswith(prefixes):
                 path = generate(week)
                 print(f"{path.relative_to(ROOT)}  {points(path)} points")
+        write_answers()
     except HomeworkError as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from course_utils.explorers import svg
 from course_utils.explorers.base import Explorer, Picture, choice_slider, prepare_when_idle, slider, switch
-from course_utils.measurements import Signals, main_path
+from course_utils.measurements import Signals, layer_signals, main_path
 from course_utils.models.resnet import ResNet, resnet_cifar
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
@@ -82,7 +82,7 @@ def signals(depth: int, skip: bool, norm: bool, scale: float, seed: int) -> Sign
     for block in model.blocks:
         block.skip = skip  # shortcuts of option A have no parameters, so the twins share their weights
     with _scaled(main_path(model), scale):
-        return _measure(model, *_images())
+        return layer_signals(model, *_images())
 
 
 def prepared_signals() -> Iterator[None]:

@@ -5,25 +5,31 @@ import re
 
 import nbformat
 import pytest
-from answers import WEEKS, WRONG, cells, marks, run, tasks
+from answers import RIGHT, WEEKS, WRONG, cells, marks, mistakes_of, run, tasks
 from homework import COURSE
+
+from course_utils.homework import _equal
 
 TASKS = [
     pytest.param(week, task, id=f"{week}-{name}", marks=pytest.mark.slow if task.needs_experiment else ())
     for week in WEEKS
     for name, task in tasks(week).items()
 ]
-WRONG_ANSWERS = [
-    pytest.param(
-        week,
-        tasks(week)[path.parent.name],
-        path,
-        id=f"{path.parent.parent.name}-{path.parent.name}-{path.stem}",
-        marks=pytest.mark.slow if tasks(week)[path.parent.name].needs_experiment else (),
-    )
-    for week in WEEKS
-    for path in sorted(WRONG.glob(f"{week.split('_')[0]}/*/*.py"))
-]
+
+
+def answers(folder):
+    """Every `folder/WEEK/TASK/NAME.py`, with its week and task."""
+    return [
+        pytest.param(
+            week,
+            tasks(week)[path.parent.name],
+            path,
+            id="-".join((path.parent.parent.name, path.parent.name, path.stem)),
+            marks=pytest.mark.slow if tasks(week)[path.parent.name].needs_experiment else (),
+        )
+        for week in WEEKS
+        for path in sorted(folder.glob(f"{week.split('_')[0]}/*/*.py"))
+    ]
 
 
 @pytest.mark.parametrize("week, task", TASKS)
@@ -37,7 +43,7 @@ def test_untouched_release_earns_nothing_and_is_told_so(week, task):
     assert all(run(week, task, task.stub).values())
 
 
-@pytest.mark.parametrize("week, task, path", WRONG_ANSWERS)
+@pytest.mark.parametrize("week, task, path", answers(WRONG))
 def test_wrong_answer_loses_points_and_hears_why(week, task, path):
     """The file's first line is `# hears: part of the message`."""
     first_line, answer = path.read_text().split("\n", 1)
@@ -47,14 +53,36 @@ def test_wrong_answer_loses_points_and_hears_why(week, task, path):
     assert any(first_line.removeprefix("# hears: ") in message for message in messages), messages
 
 
+@pytest.mark.parametrize("week, task, path", answers(RIGHT))
+def test_right_answer_in_other_words_earns_every_point(week, task, path):
+    assert [message for message in run(week, task, path.read_text()).values() if message] == []
+
+
+@pytest.mark.parametrize("week, task", TASKS)
+def test_every_function_has_right_answers_in_other_words(week, task):
+    files = list((RIGHT / week.split("_")[0] / task.name).glob("*.py"))
+    assert len(files) >= 3 or "def " not in task.answer
+
+
+@pytest.mark.parametrize("week, task", TASKS)
+def test_visible_mistakes_have_values_of_their_own(week, task):
+    """No two mistakes of one check give the same, and none the right value: a message is sure of what it names."""
+    for name, expected, mistakes in mistakes_of(week, task):
+        values = [("the right value", expected), *mistakes.items()]
+        for index, (one, value) in enumerate(values):
+            for other, same in values[:index]:
+                assert not _equal(value, same), f"{name}: {one!r} and {other!r} are {value}"
+
+
 @pytest.mark.parametrize("week, task", TASKS)
 def test_every_task_has_wrong_answers(week, task):
     assert len(list((WRONG / week.split("_")[0] / task.name).glob("*.py"))) >= 3
 
 
-def test_every_wrong_answer_belongs_to_a_task():
+@pytest.mark.parametrize("folder", [RIGHT, WRONG])
+def test_every_stored_answer_belongs_to_a_task(folder):
     known = {(week.split("_")[0], name) for week in WEEKS for name in tasks(week)}
-    assert {(path.parent.parent.name, path.parent.name) for path in WRONG.glob("*/*/*.py")} <= known
+    assert {(path.parent.parent.name, path.parent.name) for path in folder.glob("*/*/*.py")} <= known
 
 
 @pytest.mark.parametrize("week", WEEKS)

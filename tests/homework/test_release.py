@@ -3,7 +3,9 @@
 import shutil
 
 import pytest
-from homework import COURSE, HomeworkError, generate, weeks
+from homework import COURSE, HomeworkError, generate, weeks, write_answers
+
+from course_utils.homework import ANSWERS
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +39,8 @@ def test_wrong_master_is_refused_in_one_sentence(fresh):
             generate(week, fresh)
     finally:
         path.write_text(text, encoding="utf-8")
+
+
+def test_stored_hints_and_solutions_are_up_to_date(tmp_path):
+    write_answers(COURSE, tmp_path / "answers.json")
+    assert (tmp_path / "answers.json").read_text() == ANSWERS.read_text(), "run make homework"

@@ -1,2 +1,2 @@
-# hears: the highest error read instead of the highest rise
+# hears: another class rose by
 hurt_most = "Shirt"

@@ -1,2 +1,2 @@
-# hears: or the smallest rise
+# hears: another class rose by
 hurt_most = "Trouser"

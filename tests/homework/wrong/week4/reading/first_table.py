@@ -1,3 +1,3 @@
-# hears: a number taken from the first table, or not the smallest
+# hears: but fewer channels do as well
 reading = 'B'
 enough = 32

@@ -1,3 +1,3 @@
-# hears: the two rows swapped
+# hears: Compare trained with as drawn
 reading = 'A'
 enough = 16

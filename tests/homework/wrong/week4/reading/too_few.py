@@ -1,3 +1,3 @@
-# hears: this error is not yet close
+# hears: which is not yet close
 reading = 'B'
 enough = 4

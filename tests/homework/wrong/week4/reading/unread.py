@@ -1,3 +1,3 @@
-# hears: compare its two rows
+# hears: Compare trained with as drawn
 reading = 'C'
 enough = 16

@@ -1,3 +1,3 @@
-# hears: only the test errors compared
+# hears: equal training errors called higher, or not compared
 def diagnose(shallow, deep):
     return 'degradation' if deep[1] > shallow[1] else 'fine'

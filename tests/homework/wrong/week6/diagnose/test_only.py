@@ -1,3 +1,3 @@
-# hears: the training error not looked at
+# hears: the training errors not compared
 def diagnose(shallow, deep):
     return 'overfitting' if deep[1] > shallow[1] else 'fine'

@@ -1,4 +1,4 @@
-# hears: the training errors compared first
+# hears: the test errors not compared first
 def diagnose(shallow, deep):
     if deep[0] > shallow[0]:
         return 'degradation'

@@ -1,3 +1,3 @@
-# hears: only the training errors compared
+# hears: the test errors not compared
 def diagnose(shallow, deep):
     return 'degradation' if deep[0] > shallow[0] else 'fine'

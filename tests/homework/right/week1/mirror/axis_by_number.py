@@ -1,0 +1,2 @@
+def mirror(images):
+    return torch.flip(images, dims=[3])

@@ -1,0 +1,2 @@
+def mirror(images):
+    return images[..., torch.arange(images.shape[-1] - 1, -1, -1)]

@@ -1,0 +1,2 @@
+def mirror(images):
+    return images.numpy()[:, :, :, ::-1].copy()

@@ -1,0 +1,4 @@
+def mirror(images):
+    from torchvision.transforms.functional import hflip
+
+    return hflip(images)

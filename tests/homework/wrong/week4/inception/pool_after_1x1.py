@@ -1,0 +1,7 @@
+# hears: the 1x1 before the pooling
+def inception(maps, one, reduce3, three, reduce5, five, pool):
+    def conv(x, weight):
+        return F.relu(F.conv2d(x, weight, padding=weight.shape[-1] // 2))
+
+    pooled = F.max_pool2d(conv(maps, pool), 3, stride=1, padding=1)
+    return torch.cat([conv(maps, one), conv(conv(maps, reduce3), three), conv(conv(maps, reduce5), five), pooled], 1)
