@@ -136,11 +136,10 @@ def show_images(
         )
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
-    head = 0.32 * max((title.count("\n") + 1 for title in titles or []), default=0)
+    heads = [0 if not title.strip() else title.count("\n") + 1 for title in titles or []]
+    head = 0.32 * sum(max(heads[n : n + columns]) for n in range(0, len(heads), columns))
     tallest = size * max(picture.shape[0] / picture.shape[1] for picture in pictures)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * size, rows * (tallest + head)), squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * tallest + head), squeeze=False)
     for n, ax in enumerate(axes.flat):
         ax.axis("off")
         if n < len(pictures):
