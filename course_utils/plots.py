@@ -211,7 +211,7 @@ def plot_history(history, *, title: str = "") -> Figure:
 
 
 def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """A confusion matrix (rows are true classes) in per cent of each row; shares below 0.5 % stay blank.
+    """A confusion matrix (rows are true classes) in per cent of each row; shares that round to 0 stay blank.
 
     Raises ValueError where the matrix is not square or the class names are not as many.
     """
@@ -223,7 +223,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
     ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):
-        if value >= 0.005:
+        if round(100 * value) >= 1:
             ax.text(
                 column,
                 row,
@@ -375,7 +375,7 @@ def plot_seeds(
     labels = []
     for place, (name, values) in enumerate(results.items()):
         values = np.asarray(values, dtype=float)
-        colour = list(COLOURS.values())[place % len(COLOURS)]
+        colour = _colour(name, place)
         ax.scatter(values, np.full(len(values), place), s=45, alpha=0.6, color=colour, linewidths=0)
         ax.vlines(values.mean(), place - 0.3, place + 0.3, color=colour)
         scale, digits = (100, 1) if percent else (1, 3)
