@@ -187,3 +187,15 @@ def test_readme_and_notebook_agree_on_the_minutes(path):
     core, talk = re.search(r"Allow \d+ minutes: (\d+) .*?, (\d+) to discuss", prose(path)[0][1]).groups()
     assert re.search(r"Allow (\d+) minutes", prose(path)[0][1])[1] == in_readme
     assert int(core) + int(talk) == int(in_readme)
+
+
+@every_lecture
+def test_sections_that_homework_cites_exist(path):
+    number = int(path.name[:2])
+    masters = (ROOT / "notebooks/homework/source").glob("*/*.ipynb")
+    texts = [cell.source for master in masters for cell in cells(master) if cell.cell_type == "markdown"]
+    cited = {
+        name for text in texts for name in re.findall(rf'[Ll]ecture {number}\b[^"\n]{{0,20}}"([^"]+)"', text)
+    }
+    headings = {h for _, text in prose(path) for h in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    assert cited and cited <= headings, f"homework cites {sorted(cited - headings)}"
