@@ -1,9 +1,12 @@
 """The course's pictures in matplotlib: one palette, one style, axes with units.
 
 Importing this module sets the course's style for every later matplotlib figure. A function with one pair of
-axes takes `ax=` and returns the `Axes`; one that lays out several returns the `Figure`.
+axes takes `ax=` and returns the `Axes`; one that lays out several returns the `Figure`. Each says in words
+what its figure shows: a notebook stores that alt text beside the picture, and `describe` writes one for a
+figure of your own.
 """
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,6 +29,7 @@ from course_utils import words
 from course_utils.colours import COLOURS, family_colour
 from course_utils.data import as_rgb
 
+model_colour = family_colour  # of "ResNet-50", "resnet18", "VGG-16", ...: the same in the whole course
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # for an axis of fractions
 
 # Beside matplotlib's own font, which has no Korean, those of Linux, Windows and macOS that this machine has.
@@ -60,7 +64,32 @@ plt.rcParams.update(
 )
 
 
-model_colour = family_colour  # of "ResNet-50", "resnet18", "VGG-16", ...: the same in the whole course
+def describe(picture: Figure | Axes, text: str) -> Figure | Axes:
+    """Set the alt text of a figure: what it shows, in words, for readers who do not see it.
+
+    Returns the picture. Raises ValueError for a text without a word.
+    """
+    if not text.split():
+        raise ValueError(f"an alt text says in words what the figure shows; got {text!r}")
+    picture.get_figure(root=True).alt = " ".join(text.split())
+    return picture
+
+
+def _say(picture: Figure | Axes, text: str) -> None:
+    """Add a sentence to the alt text: a figure may hold what several functions drew."""
+    describe(picture, f"{getattr(picture.get_figure(root=True), 'alt', '')} {text}")
+
+
+def show_source(*objects) -> Markdown:
+    """The source of classes or functions as Python has it, highlighted as code in a notebook.
+
+    Raises ValueError for what has no Python source: an instance, say, or a function written in C.
+    """
+    try:
+        sources = [inspect.getsource(thing).rstrip() for thing in objects]
+    except (TypeError, OSError) as error:
+        raise ValueError(f"classes and functions written in Python have a source; {error}") from None
+    return Markdown("```python\n" + "\n\n\n".join(sources) + "\n```")
 
 
 def alt_text(figure: Figure) -> str:
@@ -111,17 +140,18 @@ def show_images(
         )
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
-    head = 0.32 * max((title.count("\n") + 1 for title in titles or []), default=0)
+    heads = [0 if not title.strip() else title.count("\n") + 1 for title in titles or []]
+    head = 0.32 * sum(max(heads[n : n + columns]) for n in range(0, len(heads), columns))
     tallest = size * max(picture.shape[0] / picture.shape[1] for picture in pictures)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * size, rows * (tallest + head)), squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * tallest + head), squeeze=False)
     for n, ax in enumerate(axes.flat):
         ax.axis("off")
         if n < len(pictures):
             ax.imshow(pictures[n], vmin=0, vmax=1)
             if titles is not None:
                 ax.set_title(titles[n], fontsize=9)
+    named = "; ".join(" ".join(title.split()) for title in titles or [] if title.strip())
+    _say(figure, f"{_count(len(pictures), 'picture')} in rows of {columns}{': ' + named if named else ''}.")
     return figure
 
 
@@ -176,12 +206,16 @@ def plot_history(history, *, title: str = "") -> Figure:
     right.legend()
     if len(histories) > 1:
         left.legend()
+    _say(
+        figure,
+        "Training loss by step and top-1 error by epoch. " + "; ".join(map(_ending, histories.items())),
+    )
     figure.suptitle(title)
     return figure
 
 
 def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """A confusion matrix (rows are true classes) in per cent of each row; shares below 0.5 % stay blank.
+    """A confusion matrix (rows are true classes) in per cent of each row; shares that round to 0 stay blank.
 
     Raises ValueError where the matrix is not square or the class names are not as many.
     """
@@ -194,7 +228,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
     ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):
-        if value >= 0.005:
+        if round(100 * value) >= 1:
             ax.text(
                 column,
                 row,
@@ -208,6 +242,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
     ax.set_yticks(range(len(classes)), classes)
     ax.set(xlabel="the model's guess", ylabel="true class")
     ax.spines[:].set_visible(False)
+    _say(ax, _confusion_in_words(share, classes))
     return ax
 
 
@@ -225,7 +260,7 @@ def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axe
         tiles, style = (weights / limit + 1) / 2, {}
     else:
         tiles, style = weights[:, :1] / limit, {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
-    return _tiles(tiles, columns, title, ax, style)
+    return _tiles(tiles, columns, title, ax, style, "kernel")
 
 
 def plot_activations(maps: Tensor, *, columns: int = 8, title: str = "", ax: Axes | None = None) -> Axes:
@@ -238,7 +273,7 @@ def plot_activations(maps: Tensor, *, columns: int = 8, title: str = "", ax: Axe
         raise ValueError(f"one image's maps have the shape [channels, height, width]; got {list(maps.shape)}")
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
     tiles = ((maps - low) / (high - low).clamp(min=1e-12))[:, None]
-    return _tiles(tiles, columns, title, ax, {"cmap": "magma", "vmin": 0, "vmax": 1})
+    return _tiles(tiles, columns, title, ax, {"cmap": "magma", "vmin": 0, "vmax": 1}, "feature map")
 
 
 def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Axes | None = None) -> Axes:
@@ -258,6 +293,11 @@ def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Ax
     ax.set_xlim(min(0, left) - 2, max(width, right) + 2)
     ax.set_ylim(max(height, bottom) + 2, min(0, top) - 2)
     ax.set(xlabel="pixels", title=f"unit {unit}: {bottom - top} x {right - left} pixels")
+    _say(
+        ax,
+        f"A picture of {height} x {width} pixels with the box that unit {unit} sees: "
+        f"rows {top} to {bottom}, columns {left} to {right}.",
+    )
     return ax
 
 
@@ -271,11 +311,12 @@ def plot_layer_budget(
     rows = [row for row in table if any(getattr(row, measure) for measure in measures)]
     if not rows:
         raise ValueError(f"no layer has any {' or '.join(measures)}; got {len(list(table))} rows")
-    height = 0.8 / len(measures)
+    height, most = 0.8 / len(measures), []
     ax = ax or plt.subplots(figsize=(7.5, 0.8 + 0.36 * len(rows)))[1]
     for n, (measure, colour) in enumerate(zip(measures, ("sky", "orange", "blue", "green"), strict=False)):
         total = sum(getattr(row, measure) for row in rows)
         shares = [getattr(row, measure) / total for row in rows]
+        most.append(f"{measure}: most in {rows[int(np.argmax(shares))].name}, {max(shares):.0%}")
         places = [y + (n - (len(measures) - 1) / 2) * height for y in range(len(rows))]
         ax.barh(places, shares, height, color=COLOURS[colour], label=f"{measure}: {words.short(total)}")
     ax.set_yticks(range(len(rows)), [row.name for row in rows])
@@ -283,6 +324,44 @@ def plot_layer_budget(
     ax.xaxis.set_major_formatter(PERCENT)
     ax.set_xlabel("share of the network's total")
     ax.legend(loc="best")
+    _say(ax, f"Bars of each layer's share of the network's total. {'; '.join(most)}.")
+    return ax
+
+
+def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
+    """A network drawn from its input on the left to its output: a stack of maps, or a bar, for each layer.
+
+    `layers` is a sequence of `LayerSize` rows in the order of computation. A map's side follows its size in
+    pixels and a stack's depth the number of maps, both by their square root. Under each stand name and shape.
+    Raises ValueError where there is no layer.
+    """
+    if not layers:
+        raise ValueError("there is no layer to draw; got an empty sequence")
+    steps = [("input", layers[0].in_shape), *((layer.name, layer.out_shape) for layer in layers)]
+    ax = ax or plt.subplots()[1]
+    maps = [shape for _, shape in steps if len(shape) > 1] or [(1, 1, 1)]
+    widest, deepest = max(max(shape[1:]) for shape in maps), max(shape[0] for shape in maps)
+    longest = max((shape[0] for _, shape in steps if len(shape) == 1), default=1)
+    left = 0.0
+    for name, shape in steps:
+        is_stack = len(shape) > 1
+        side = 2 * math.sqrt(max(shape[1:]) / widest) if is_stack else 0.2
+        height = side if is_stack else 2 * math.sqrt(shape[0] / longest)
+        sheets = min(shape[0], max(1, round(8 * math.sqrt(shape[0] / deepest)))) if is_stack else 1
+        middle = left + max(side + 0.06 * sheets, 1.45 if is_stack else 0.9) / 2
+        for n in reversed(range(sheets)):
+            corner = middle - side / 2 + 0.06 * (n - sheets / 2), 0.06 * n - height / 2
+            colour = COLOURS["sky" if is_stack else "orange"]
+            ax.add_patch(Rectangle(corner, side, height, facecolor=colour, edgecolor="white", linewidth=0.8))
+        words = f"{name}\n{'×'.join(map(str, shape))}"
+        ax.text(middle, -1.2, words, ha="center", va="top", fontsize=9, linespacing=1.4)
+        left = 2 * middle - left + 0.2
+    ax.set(xlim=(-0.2, left), ylim=(-2.0, 1.6), aspect="equal")
+    if len(ax.figure.axes) == 1:  # labels keep their distance however many layers there are
+        ax.figure.set_size_inches(0.62 * (left + 0.2), 0.62 * 3.6)
+    ax.axis("off")
+    shapes = "; ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in steps)
+    _say(ax, f"The network from input to output, a block for each layer's output: {shapes}.")
     return ax
 
 
@@ -301,7 +380,7 @@ def plot_seeds(
     labels = []
     for place, (name, values) in enumerate(results.items()):
         values = np.asarray(values, dtype=float)
-        colour = list(COLOURS.values())[place % len(COLOURS)]
+        colour = _colour(name, place)
         ax.scatter(values, np.full(len(values), place), s=45, alpha=0.6, color=colour, linewidths=0)
         ax.vlines(values.mean(), place - 0.3, place + 0.3, color=colour)
         scale, digits = (100, 1) if percent else (1, 3)
@@ -314,6 +393,7 @@ def plot_seeds(
         ax.xaxis.set_major_formatter(PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # PERCENT would round ticks at quarters
     ax.grid(axis="x")
+    _say(ax, f"Each seed's test error as a dot, with mean and spread. {'; '.join(labels)}.")
     return ax
 
 
@@ -343,6 +423,8 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
     ax.margins(0.12)
     ax.grid(True)
     _label_discs(ax, [(row["name"], row["macs"], row["error"]) for row in rows], areas)
+    discs = [f"{row['name']}: {words.short(row['macs'])} multiply-adds, {row['error']:.1%}" for row in rows]
+    _say(ax, f"Models by multiply-adds and error. {'; '.join(discs)}.")
     return ax
 
 
@@ -448,10 +530,12 @@ def _topk_bars(ax: Axes, logits: Tensor, classes: Sequence[str], k: int, target:
         ahead = int((logits >= logits[target]).sum()) - 1
         verdict = "right first time" if ahead == 0 else f"the target stands on place {ahead + 1}"
         ax.set_title(f"{_ellipsis(classes[target])}: {verdict}", loc="left", fontsize=10)
+    guesses = [f"{classes[n]} {p:.1%}" for n, p in zip(indices, values.tolist(), strict=True)]
+    _say(ax, f"The {k} best classes as bars: {', '.join(guesses)}. {ax.get_title(loc='left')}")
     return ax
 
 
-def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict) -> Axes:
+def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict, what: str) -> Axes:
     count, channels, height, width = tiles.shape
     columns = min(columns, count)
     rows = math.ceil(count / columns)
@@ -469,12 +553,33 @@ def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict
     ax.imshow(picture, **style)
     ax.set_title(title)
     ax.axis("off")
+    _say(ax, f"{_count(count, what)} of {height} x {width} as tiles{': ' + title if title else ''}.")
     return ax
 
 
 def _box(top: float, left: float, bottom: float, right: float, **style) -> Rectangle:
     style = {"facecolor": "none", "edgecolor": COLOURS["vermilion"], "linewidth": 2} | style
     return Rectangle((left, top), right - left, bottom - top, **style)
+
+
+def _ending(named_run: tuple) -> str:
+    name, run = named_run
+    errors = f", test error {run.test_errors[-1]:.1%}" if run.test_errors else ""
+    return f"{name} ends at loss {run.losses[-1]:.2f}{errors}"
+
+
+def _confusion_in_words(share: np.ndarray, classes: Sequence[str]) -> str:
+    right, off = share.diagonal(), share - np.diag(share.diagonal())
+    (best, worst), (row, column) = (right.argmax(), right.argmin()), np.unravel_index(off.argmax(), off.shape)
+    return (
+        f"Confusion matrix of {len(classes)} classes: right most often {classes[best]}, {right[best]:.0%}, "
+        f"least often {classes[worst]}, {right[worst]:.0%}; commonest mistake: {classes[row]} "
+        f"taken for {classes[column]}, {off[row, column]:.0%}."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _colour(name: str, n: int) -> str:

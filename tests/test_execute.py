@@ -1,15 +1,19 @@
 """`make execute`: what it stores, what it refuses, and that a failure leaves the notebook alone."""
 
+import base64
+import io
 import json
 import math
 
 import execute
 import nbformat
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from course_utils.data import ImageSet
 from course_utils.training import CUT_SENTENCE, History, fit
@@ -52,13 +56,59 @@ def test_metadata_shrink_to_the_kernel_and_tags():
 
 def test_of_an_explorer_the_picture_stays_and_the_view_goes():
     view = new_output("display_data", {VIEW: {"model_id": "1"}, "image/png": PNG, "text/plain": "A square."})
-    assert normal_cell(view).outputs[0].data == {"image/png": PNG, "text/plain": "A square."}
+    output = normal_cell(view).outputs[0]
+    assert output.data == {"image/png": PNG, "text/plain": "A square."}
+    assert output.metadata == {"image/png": {"alt": "A square."}}
 
 
 def test_a_view_without_a_picture_goes():
     assert (
         normal_cell(new_output("display_data", {VIEW: {"model_id": "1"}, "text/plain": "bar"})).outputs == []
     )
+
+
+def test_tags_decide_what_is_covered_and_folded():
+    cell = normal_cell(tags=["hide-output", "hide-input", "other"], jupyter={"outputs_hidden": False})
+    assert cell.metadata.jupyter == {"outputs_hidden": True, "source_hidden": True}
+    assert "jupyter" not in normal_cell(tags=["explorer"], jupyter={"source_hidden": True}).metadata
+    notebook = new_notebook(cells=[cell])
+    execute.normalise(notebook)
+    assert notebook.cells[0].metadata == cell.metadata
+
+
+def picture_of(pixels: np.ndarray, mode: str) -> tuple[str, Image.Image, dict]:
+    """Mime type, picture and its metadata, of these pixels as a notebook stores them."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, "PNG")
+    png = base64.b64encode(buffer.getvalue()).decode()
+    output = new_output("display_data", {"image/png": png}, metadata={"image/png": {"alt": "words"}})
+    notebook = new_notebook(cells=[new_code_cell("x", outputs=[output])])
+    execute.shrink_pictures(notebook)
+    once = notebook.cells[0].outputs[0]
+    execute.shrink_pictures(notebook)
+    assert notebook.cells[0].outputs[0] == once
+    nbformat.validate(notebook)
+    ((mime, text),) = once.data.items()
+    assert len(base64.b64decode(text)) < len(buffer.getvalue())
+    return mime, Image.open(io.BytesIO(base64.b64decode(text))), once.metadata
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_chart_keeps_every_pixel_in_a_palette(mode):
+    numbers = np.random.default_rng(0)
+    pixels = numbers.integers(0, 256, (200, 3), dtype=np.uint8)[numbers.integers(0, 200, (60, 90))]
+    mime, picture, metadata = picture_of(pixels, mode)
+    assert (mime, picture.mode, metadata) == ("image/png", "P", {"image/png": {"alt": "words"}})
+    assert np.array_equal(np.asarray(picture.convert("RGB")), pixels)
+
+
+def test_a_photograph_becomes_a_jpeg_that_looks_the_same():
+    across = np.linspace(0, 6, 200)
+    waves = [np.sin(across[:, None] * a + across[None] * b) for a, b in ((1, 2), (2, 1), (3, 3))]
+    pixels = (127 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+    mime, picture, metadata = picture_of(pixels, "RGBA")
+    assert (mime, metadata) == ("image/jpeg", {"image/jpeg": {"alt": "words"}})
+    assert np.abs(np.asarray(picture, float) - pixels).mean() < 2
 
 
 def test_the_size_of_a_figure_stays():

@@ -12,8 +12,10 @@ as it was, and a sentence names the cell.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -25,19 +27,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = {"tags", "jupyter", "nbgrader", "editable", "deletable"}
+COVERS = {
+    "hide-output": "outputs_hidden",
+    "hide-input": "source_hidden",
+}  # a cell's tag, and JupyterLab's word
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 900
 CUT = {"COURSE_MAX_STEPS": "24"}  # the environment that cuts training short, see course_utils.training.fit
 TRAINED = "trained"  # of cells that assert what only whole training reaches
+PALETTE_ERROR = 0.1  # of 255, the mean over a picture: antialiased charts stay below it, photographs do not
 
 _TEXT_BEFORE = r"(?<![\w.~/:+=-])"
 _FOLDERS = "home|root|tmp|Users|private|var|opt|usr|mnt|work|workspace|workspaces|content"
@@ -148,15 +157,17 @@ def _run_cells(client: NotebookClient, path: Path, notebook: NotebookNode, cut: 
 def normalise(notebook: NotebookNode) -> None:
     """Leave of a notebook that ran only what another run, elsewhere, would store as well.
 
-    Counts run from 1 without gaps; metadata shrink to the kernel and the cells' tags; widget views go, and
-    with them progress bars, while the picture that an explorer sends beside its view stays; text that was
-    written over with carriage returns goes.
+    Counts run from 1 without gaps; metadata shrink to the kernel and the cells' tags, and the tags alone say
+    which outputs are stored covered and which sources folded; widget views go, and with them progress bars,
+    while the picture that an explorer sends beside its view stays; text that was written over with carriage
+    returns goes.
     """
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
     count = 0
     for index, cell in enumerate(notebook.cells):
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in KEPT_CELL_METADATA}
+        _cover(cell)
         if "id" not in cell:
             cell.id = "cell-" + hashlib.sha256(f"{index} {cell.source}".encode()).hexdigest()[:8]
         if cell.cell_type != "code":
@@ -164,6 +175,13 @@ def normalise(notebook: NotebookNode) -> None:
         count += bool(cell.source.strip())
         cell.execution_count = count if cell.source.strip() else None
         cell.outputs = _normal_outputs(cell.outputs, cell.execution_count)
+
+
+def _cover(cell: NotebookNode) -> None:
+    hidden = {word: True for tag, word in COVERS.items() if tag in cell.metadata.get("tags", [])}
+    cell.metadata.pop("jupyter", None)
+    if hidden:
+        cell.metadata["jupyter"] = hidden
 
 
 def _normal_outputs(outputs: list[NotebookNode], count: int | None) -> list[NotebookNode]:
@@ -178,7 +196,7 @@ def _normal_outputs(outputs: list[NotebookNode], count: int | None) -> list[Note
             if "image/png" not in output.data:
                 continue
             output.data = {key: output.data[key] for key in ("image/png", "text/plain") if key in output.data}
-            output.metadata = {}
+            output.metadata = {"image/png": {"alt": output.data.get("text/plain", "")}}
         if "execution_count" in output:
             output.execution_count = count
         normal.append(output)
@@ -206,6 +224,39 @@ def _texts(output: NotebookNode) -> list[str]:
     return [value for mime, value in output.get("data", {}).items() if mime.startswith("text/")]
 
 
+def shrink_pictures(notebook: NotebookNode) -> None:
+    """Store a chart with a palette, which its few colours fit into, and a photograph as JPEG."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            png = output.get("data", {}).get("image/png")
+            if png:
+                mime, picture = _smaller(base64.b64decode(png))
+                output.data = {
+                    mime if key == "image/png" else key: value for key, value in output.data.items()
+                }
+                output.data[mime] = base64.b64encode(picture).decode()
+                if "image/png" in output.get("metadata", {}):
+                    output.metadata[mime] = output.metadata.pop("image/png")
+
+
+def _smaller(png: bytes) -> tuple[str, bytes]:
+    """The mime type and bytes of a smaller picture, in which nobody sees a difference."""
+    picture = Image.open(io.BytesIO(png))
+    if picture.mode == "P":
+        return "image/png", png
+    sheet = Image.new("RGBA", picture.size, "white")
+    sheet.alpha_composite(picture.convert("RGBA"))
+    exact = sheet.convert("RGB")
+    charted = exact.quantize(256, dither=Image.Dither.NONE)
+    error = np.abs(np.asarray(exact, float) - np.asarray(charted.convert("RGB"), float)).mean()
+    buffer = io.BytesIO()
+    if error <= PALETTE_ERROR:
+        charted.save(buffer, "PNG", optimize=True)
+        return "image/png", buffer.getvalue()
+    exact.save(buffer, "JPEG", quality=88, subsampling=0, optimize=True)  # coloured letters stay sharp
+    return "image/jpeg", buffer.getvalue()
+
+
 def write(notebook: NotebookNode, path: Path) -> None:
     """Replace the file in one step: an interrupt leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,6 +274,7 @@ def execute(path: Path, target: Path | None = None, cut: bool = False) -> Measur
     if traces:
         index, what = traces[0]
         raise NotebookError(f"{name_cell(path, notebook, index)} shows {what}: print something else.")
+    shrink_pictures(notebook)
     write(notebook, target or path)
     return measures
 

@@ -93,7 +93,8 @@ def test_what_is_stored_was_trained_whole(path):
 def test_explorers_are_stored_with_their_picture(path):
     for cell in code_cells(path):
         if "explorer" in cell.metadata.get("tags", []):
-            assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
+            mimes = {mime for output in cell.outputs for mime in output.get("data", {})}
+            assert mimes & {"image/png", "image/jpeg"}, cell.source
         elif re.search(r"\b\w+_explorer\(", cell.source):
             assert "explorer-setup" in cell.metadata.get("tags", []), f"tag this cell explorer: {cell.source}"
 
@@ -111,11 +112,13 @@ def test_the_first_code_cell_seeds_everything(path):
 
 
 @every_notebook
-def test_a_bet_comes_before_anything_is_shown(path):
+def test_a_bet_comes_before_all_but_the_first_picture(path):
+    shown = 0
     for cell in read(path).cells:
         if cell.cell_type == "markdown" and re.search(r"bet first", cell.source, re.IGNORECASE):
             return
-        assert not cell.get("outputs"), "the first output stands before the first bet"
+        shown += bool(cell.get("outputs"))
+        assert shown <= 1, "two outputs stand before the first bet"
     pytest.fail("no prose cell says 'Bet first'")
 
 
