@@ -121,9 +121,9 @@ def test_a_file_that_became_damaged_is_refused_and_fetched_anew_once_deleted(ser
     load_pretrained("alexnet")
     kept = served[2] / file.name
     kept.write_bytes(kept.read_bytes()[:-50])
-    with pytest.raises(PretrainedUnavailable, match="fetched anew once deleted") as caught:
+    with pytest.raises(PretrainedUnavailable, match="fetched anew once it is deleted") as caught:
         load_pretrained("alexnet")
-    assert str(served[2]) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(served[2]) not in str(caught.value) and "\n" not in str(caught.value)
     kept.unlink()
     assert torch.equal(load_pretrained("alexnet").features[0].bias, state["features.0.bias"])
 
@@ -136,6 +136,14 @@ def test_without_a_network_one_sentence(served, monkeypatch):
         with pytest.raises(PretrainedUnavailable, match=r"could not be fetched .*refused") as caught:
             load_pretrained("alexnet")
     assert "\n" not in str(caught.value) and socket.getdefaulttimeout() == before
+
+
+def test_no_folder_is_printed(served, monkeypatch, capfd):
+    publish(monkeypatch, served, "alexnet", {"features.0.bias": torch.zeros(64)})
+    with pytest.raises(RuntimeError, match="Missing key"):
+        load_pretrained("alexnet")
+    printed = capfd.readouterr()
+    assert printed.out == "" and str(served[2]) not in printed.err
 
 
 def test_a_missing_file_is_one_sentence_too(served, monkeypatch):

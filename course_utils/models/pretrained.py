@@ -2,7 +2,9 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 
 import torch
 from torch import nn
@@ -55,14 +57,15 @@ def _published(name: str) -> dict[str, torch.Tensor]:
     weights, before = get_model_weights(name).IMAGENET1K_V1, socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(TIMEOUT)
-        return weights.get_state_dict(check_hash=True, map_location="cpu", weights_only=True)
+        with redirect_stdout(StringIO()):  # torch.hub names the folder, which a notebook would store
+            return weights.get_state_dict(check_hash=True, map_location="cpu", weights_only=True)
     except (
         Exception
     ) as error:  # no network, another file than the published one, a kept file that cannot be read
         why = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise PretrainedUnavailable(
             f"The published weights of {name} could not be fetched or read ({why:.200}); all that does not need "
-            f"them works without. A damaged file in {torch.hub.get_dir()}/checkpoints is fetched anew once deleted."
+            "them works without. A damaged file is fetched anew once it is deleted below torch.hub.get_dir()."
         ) from error
     finally:
         socket.setdefaulttimeout(before)
