@@ -704,7 +704,6 @@ class Reading(nn.Module):
         (nn.Sequential(nn.Flatten(), nn.Linear(9, 2)), (1, 2, 2), r"Layer '1' \(Linear\) cannot take \(4,\)"),
         (nn.Sequential(nn.BatchNorm2d(3)), (1, 8, 8), r"Layer '0' \(BatchNorm2d\) cannot take"),
         (Meeting(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 1)), (1, 8, 8), r"Layer 'add' \(add\) cannot take"),
-        (nn.Sequential(nn.LSTM(4, 3)), (4, 4), r"Layer '0' \(LSTM\) computes lstm"),
         (nn.ReLU(), (3, 0, 4), "input_shape must be positive integers"),
         (nn.ReLU(), (3, 4.0, 4), "input_shape must be positive integers"),
         (nn.ReLU(), 3, "input_shape must be positive integers"),

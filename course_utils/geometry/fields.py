@@ -7,7 +7,7 @@ Source: Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class ReceptiveField:
         return top, left, top + self.size[0], left + self.size[1]
 
 
-class Axis(NamedTuple):
-    """The field along one axis; `dim` is the tensor dimension whose index is i (None: there is none)."""
+class Line(NamedTuple):
+    """Evenly spaced windows along one axis; `dim` is the tensor dimension whose index is i (None: there is none)."""
 
     dim: int | None
     start: int
     size: int
     stride: int
 
-    def window(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Axis":
+    def window(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Line":
         start, size = self.start - padding * self.stride, self.size + dilation * (kernel - 1) * self.stride
-        return Axis(self.dim, start, size, self.stride * stride)
+        return Line(self.dim, start, size, self.stride * stride)
 
 
 class NoField(Exception):
@@ -47,26 +47,36 @@ class NoField(Exception):
 
 @dataclass(frozen=True)
 class Unknown:
-    """In place of a field where there is none: a sentence that names the layer at which it was lost."""
+    """In place of a field where there is none: a sentence that names the layer at which it was lost.
+
+    `covers`: all outputs together still see the whole input, so that a mean over them does.
+    """
 
     reason: str
+    covers: bool = False
 
 
 @dataclass(frozen=True)
 class Field:
-    """Both axes of a tensor; `pooled` once nothing is left of the feature map but a summary."""
+    """Both axes of a tensor, each a `Line` or what `places.Scattered` holds; `pooled` once a summary is left."""
 
-    h: Axis
-    w: Axis
+    h: Any
+    w: Any
     pooled: bool = False
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
+    def axes(self) -> tuple:
         return self.h, self.w
 
-    def public(self) -> ReceptiveField:
-        size, stride, start = ((getattr(self.h, n), getattr(self.w, n)) for n in ("size", "stride", "start"))
-        return ReceptiveField(size, stride, start)
+    @property
+    def is_map(self) -> bool:
+        """Whether rows and columns of the image are still rows and columns of the tensor."""
+        lines = all(isinstance(axis, Line) and axis.dim is not None for axis in self.axes)
+        return lines and not self.pooled
+
+    def mixes_dim(self, dim: int) -> bool:
+        """Whether what is seen may change along this dimension."""
+        return any(not isinstance(axis, Line) or axis.dim == dim for axis in self.axes)
 
 
 @dataclass(frozen=True)
@@ -78,9 +88,19 @@ class Frame:
     def everything(self) -> Field:
         return Field(self.whole(0, None), self.whole(1, None), pooled=True)
 
-    def whole(self, index: int, dim: int | None) -> Axis:
+    def whole(self, index: int, dim: int | None) -> Line:
         """The axis (0: height, 1: width) of a tensor whose every output sees the whole input."""
-        return Axis(dim, 0, self.extents[index], 0)
+        return Line(dim, 0, self.extents[index], 0)
 
-    def is_whole(self, index: int, axis: Axis) -> bool:
-        return axis.stride == 0 and axis.start <= 0 and axis.start + axis.size >= self.extents[index]
+    def is_whole(self, index: int, axis: object) -> bool:
+        line = isinstance(axis, Line) and axis.stride == 0
+        return line and axis.start <= 0 and axis.start + axis.size >= self.extents[index]
+
+    def between(self, index: int, low: int, high: int, slack: int, dim: int | None = None) -> Line:
+        """An axis whose every output sees [low, high): all of the image, but for what no window reaches.
+
+        A margin narrower than the stride, `slack`, at which the next window would not fit, counts as seen.
+        """
+        if low <= 0 and high > self.extents[index] - max(slack, 1):
+            return self.whole(index, dim)
+        return Line(dim, low, high - low, 0)

@@ -5,12 +5,13 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
-from course_utils.geometry.counts import tabulate
-from course_utils.geometry.fields import Field, ReceptiveField, Unknown
-from course_utils.geometry.propagation import Fields
+from course_utils.geometry.copies import undisturbed
+from course_utils.geometry.fields import Field, Frame, NoField, ReceptiveField, Unknown
+from course_utils.geometry.places import public
+from course_utils.geometry.rows import shown, tabulate
 from course_utils.geometry.sizes import Shape
 from course_utils.geometry.table import LayerTable
-from course_utils.geometry.trace import Ref, Trace, output_of, trace
+from course_utils.geometry.trace import Trace, output_of, trace
 
 
 def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
@@ -27,7 +28,7 @@ def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
     is computed.
     """
     traced = trace(model, input_shape)
-    return _tabulated(model, traced, Fields(traced) if len(input_shape) == 3 else None)
+    return tabulate(traced, {name: p.numel() for name, p in model.named_parameters()})
 
 
 def receptive_field(model: nn.Module, input_shape: Shape, layer: str | None = None) -> ReceptiveField:
@@ -42,9 +43,9 @@ def receptive_field(model: nn.Module, input_shape: Shape, layer: str | None = No
     Raises ValueError where no single size and stride describe the field: after upsampling, say, or where
     branches of different stride meet.
     """
-    _, fields, traced = _traced_image(model, input_shape)
-    _, _, output = _found(model, fields, traced, layer)
-    return _public(fields.of.get(output.key))
+    traced = _traced_image(model, input_shape)
+    name, _, shape, field = _found(model, traced, layer)
+    return _public(traced, name, field, shape)
 
 
 def receptive_fields(model: nn.Module, input_shape: Shape) -> dict[str, ReceptiveField]:
@@ -53,9 +54,8 @@ def receptive_fields(model: nn.Module, input_shape: Shape) -> dict[str, Receptiv
     A layer used more than once has the field of its last use.
     Raises ValueError at the first layer whose field no single size and stride describe.
     """
-    table, fields, traced = _traced_image(model, input_shape)
-    names = {row.name for row in table}
-    return {step.name: _public(fields.of.get(step.output.key)) for step in traced.steps if step.name in names}
+    traced = _traced_image(model, input_shape)
+    return {step.name: _public(traced, step.name, step.sees, step.out_shape) for step in shown(traced)}
 
 
 def effective_receptive_field(
@@ -77,9 +77,8 @@ def effective_receptive_field(
     if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
         given = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"images must be a tensor of shape [N, C, H, W] with N of at least 1, got {given}.")
-    _, fields, traced = _traced_image(model, tuple(images.shape[1:]))
-    name, use, output = _found(model, fields, traced, layer)
-    place = _unit_index(name, output.shape[1:], unit)
+    name, use, shape, _ = _found(model, _traced_image(model, tuple(images.shape[1:])), layer)
+    place = _unit_index(name, shape[1:], unit)
     weight = next(model.parameters(), images)
     if weight.is_meta or images.is_meta:
         raise ValueError("A gradient needs values: give a model and images that are not on the meta device.")
@@ -87,7 +86,7 @@ def effective_receptive_field(
     # A few at a time: the gradient keeps every activation in memory.
     for some in images.detach().to(weight.device, weight.dtype).split(8):
         some = some.clone().requires_grad_()
-        with torch.enable_grad():
+        with torch.enable_grad(), undisturbed(model):
             # A copy, because a first layer may work in place.
             values = output_of(model, some.clone(), name, use)
             (gradient,) = torch.autograd.grad(values[(slice(None), *place)].sum(), some)
@@ -95,38 +94,38 @@ def effective_receptive_field(
     return total / total.max() if total.max() > 0 else total
 
 
-def _traced_image(model: nn.Module, input_shape: Shape) -> tuple[LayerTable, Fields, Trace]:
+def _traced_image(model: nn.Module, input_shape: Shape) -> Trace:
     if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
         raise ValueError(f"input_shape must be (channels, height, width), got {input_shape!r}.")
-    traced = trace(model, input_shape)
-    fields = Fields(traced)
-    return _tabulated(model, traced, fields), fields, traced
+    return trace(model, input_shape)
 
 
-def _tabulated(model: nn.Module, traced: Trace, fields: Fields | None) -> LayerTable:
-    return tabulate(traced, fields, {name: p.numel() for name, p in model.named_parameters()})
-
-
-def _found(model: nn.Module, fields: Fields, traced: Trace, layer: str | None) -> tuple[str, int, Ref]:
+def _found(
+    model: nn.Module, traced: Trace, layer: str | None
+) -> tuple[str, int, Shape, Field | Unknown | None]:
     """A layer's name, which of its uses is meant, and what it puts out then."""
     if layer is None:
-        if fields.last_map is None:
+        maps = [s for s in traced.steps if isinstance(s.sees, Unknown) or (s.sees and s.sees.is_map)]
+        if not maps:
             raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
-        return fields.last_map.name, fields.last_map.use, fields.last_map.output
-    if layer in traced.outputs:
-        return layer, traced.uses[layer], traced.outputs[layer]
-    if layer in dict(model.named_modules()):
+        return maps[-1].name, maps[-1].use, maps[-1].out_shape, maps[-1].sees
+    if isinstance(layer, str) and layer in traced.outputs:
+        return layer, traced.uses[layer], *traced.outputs[layer]
+    if isinstance(layer, str) and layer in dict(model.named_modules()):
         raise ValueError(f"Layer {layer!r} is not used when the model runs in evaluation mode.")
     near = get_close_matches(str(layer), list(traced.outputs), n=3, cutoff=0.4) or list(traced.outputs)[:3]
     raise ValueError(f"There is no layer {layer!r}; there are {', '.join(map(repr, near))} and others.")
 
 
-def _public(field: Field | Unknown | None) -> ReceptiveField:
+def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shape) -> ReceptiveField:
     if isinstance(field, Unknown):
         raise ValueError(field.reason)
     if field is None:
         raise ValueError("The layer does not see the input at all.")
-    return field.public()
+    try:
+        return public(Frame(traced.in_shape[1:]), field, shape)
+    except NoField as reason:
+        raise ValueError(f"Layer {name!r} {reason}") from None
 
 
 def _unit_index(name: str, shape: Shape, unit: tuple[int, ...] | None) -> tuple:
