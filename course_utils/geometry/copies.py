@@ -33,7 +33,8 @@ def copied(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> nn.Module:
     """The model in evaluation mode with `twin(t)` in place of each tensor t, and without hooks on gradients."""
     memo: dict[int, Any] = {}
     for tensor in (*model.parameters(), *model.buffers()):
-        memo[id(tensor)] = twin(tensor)
+        new = twin(tensor.detach())
+        memo[id(tensor)] = nn.Parameter(new, requires_grad=False) if isinstance(tensor, nn.Parameter) else new
     with _Twins(twin):
         new = _copied(model, memo, twin)
     for module in new.modules():
@@ -51,7 +52,7 @@ class _Twins(TorchFunctionMode):
         self.twin = twin
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return self.twin(args[0]) if func is Tensor.__deepcopy__ else func(*args, **(kwargs or {}))
+        return self.twin(args[0].detach()) if func is Tensor.__deepcopy__ else func(*args, **(kwargs or {}))
 
 
 def _copied(value: Any, memo: dict[int, Any], twin: Callable[[Tensor], Tensor]) -> Any:
@@ -62,7 +63,7 @@ def _copied(value: Any, memo: dict[int, Any], twin: Callable[[Tensor], Tensor]) 
     if id(value) in memo:
         return memo[id(value)]
     if isinstance(value, Tensor):
-        new = twin(value)
+        new = twin(value.detach())
     elif isinstance(value, nn.Module) and not hasattr(kind, "__deepcopy__"):
         new = memo[id(value)] = kind.__new__(kind)
         new.__dict__.update({key: _copied(item, memo, twin) for key, item in vars(value).items()})

@@ -58,49 +58,12 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Field:
-    """Both axes of a tensor, each a `Line` or what `places.Scattered` holds; `pooled` once a summary is left."""
+    """Height's and width's axis of a tensor, each a `Line` or `places.Scattered`; `pooled` once a summary is left."""
 
-    h: Any
-    w: Any
+    axes: tuple[Any, Any]
     pooled: bool = False
-
-    @property
-    def axes(self) -> tuple:
-        return self.h, self.w
 
     @property
     def is_map(self) -> bool:
         """Whether rows and columns of the image are still rows and columns of the tensor."""
-        lines = all(isinstance(axis, Line) and axis.dim is not None for axis in self.axes)
-        return lines and not self.pooled
-
-    def mixes_dim(self, dim: int) -> bool:
-        """Whether what is seen may change along this dimension."""
-        return any(not isinstance(axis, Line) or axis.dim == dim for axis in self.axes)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The input image, (height, width), and the fields that hold all of it."""
-
-    extents: tuple[int, int]
-
-    def everything(self) -> Field:
-        return Field(self.whole(0, None), self.whole(1, None), pooled=True)
-
-    def whole(self, index: int, dim: int | None) -> Line:
-        """The axis (0: height, 1: width) of a tensor whose every output sees the whole input."""
-        return Line(dim, 0, self.extents[index], 0)
-
-    def is_whole(self, index: int, axis: object) -> bool:
-        line = isinstance(axis, Line) and axis.stride == 0
-        return line and axis.start <= 0 and axis.start + axis.size >= self.extents[index]
-
-    def between(self, index: int, low: int, high: int, slack: int, dim: int | None = None) -> Line:
-        """An axis whose every output sees [low, high): all of the image, but for what no window reaches.
-
-        A margin narrower than the stride, `slack`, at which the next window would not fit, counts as seen.
-        """
-        if low <= 0 and high > self.extents[index] - max(slack, 1):
-            return self.whole(index, dim)
-        return Line(dim, low, high - low, 0)
+        return not self.pooled and all(isinstance(a, Line) and a.dim is not None for a in self.axes)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.geometry.copies import undisturbed
-from course_utils.geometry.fields import Field, Frame, NoField, ReceptiveField, Unknown
+from course_utils.geometry.fields import Field, NoField, ReceptiveField, Unknown
 from course_utils.geometry.places import public
 from course_utils.geometry.rows import shown, tabulate
 from course_utils.geometry.sizes import Shape
@@ -123,7 +123,7 @@ def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shap
     if field is None:
         raise ValueError("The layer does not see the input at all.")
     try:
-        return public(Frame(traced.in_shape[1:]), field, shape)
+        return public(traced.in_shape[1:], field, shape)
     except NoField as reason:
         raise ValueError(f"Layer {name!r} {reason}") from None
 

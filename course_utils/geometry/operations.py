@@ -5,8 +5,8 @@ no list has neither a field nor a count, and whoever asks for one is told so.
 Source: torch's native_functions.yaml for names and arguments.
 """
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -14,8 +14,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from course_utils.geometry.fields import Field, Frame, Line, NoField
-from course_utils.geometry.places import Scattered, gathered, moved, spread_out, summed, united
+from course_utils.geometry.fields import Field, Line, NoField
+from course_utils.geometry.places import (
+    Axis,
+    Scattered,
+    concatenated,
+    is_whole,
+    moved,
+    renumbered,
+    summed,
+    united,
+)
 from course_utils.geometry.sizes import Shape
 
 
@@ -38,21 +47,20 @@ _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 @lru_cache(None)
 def operation(func: torch._ops.OpOverload) -> Operation:
     schema = func._schema
-    written = tuple(a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write)
-    name = schema.name.split("::")[1].removesuffix("_" if written else "\0")
-    pointwise = {func} | {
-        getattr(packet, o)
-        for packet in [getattr(torch.ops.aten, name, None)]
-        if written and packet
-        for o in packet.overloads()
-    }
+    writes = tuple(a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write)
+    name = schema.name.split("::")[1]
+    kin = [func]
+    if writes:  # the mark stands only at the form that makes a new tensor
+        name = name.removesuffix("_")
+        packet = getattr(torch.ops.aten, name, None)
+        kin += [getattr(packet, overload) for overload in packet.overloads()] if packet else []
     return Operation(
         name=name,
         arguments=tuple(a.name for a in schema.arguments),
         defaults={a.name: a.default_value for a in schema.arguments if a.has_default_value()},
-        writes=written,
+        writes=writes,
         is_view=func.is_view or torch.Tag.inplace_view in func.tags,
-        is_pointwise=any(torch.Tag.pointwise in f.tags for f in pointwise),
+        is_pointwise=any(torch.Tag.pointwise in each.tags for each in kin),
         is_composite=name not in RULES and func.has_kernel_for_dispatch_key(_COMPOSITE),
     )
 
@@ -87,116 +95,107 @@ class Call:
         return out[self.place] if isinstance(out, tuple | list) else out
 
 
-Rule = Callable[[Frame, Call], Field]
+Part = tuple[str, Any, torch.Size, Axis]  # as `Seen`, with one axis of the field
+Rule = Callable[[int, Call, list[Part]], Axis]
 
 
 # --- What the outputs see ----------------------------------------------------------------------------------
 
 
-def field_of(frame: Frame, call: Call) -> Field:
+def field_of(extents: Shape, call: Call) -> Field:
     """What the output of a call sees. Raises NoField where that is no single window a position."""
-    rule = RULES.get(call.op.name)
-    if rule is None and call.op.is_view:
-        rule = _moving
-    if rule is None and call.op.is_pointwise:
-        rule = _meeting
-    if rule is not None:
-        return rule(frame, call)
-    if all(t.field.pooled and frame.is_whole(0, t.field.h) for t in call.seen):
-        return frame.everything()
-    raise NoField(f"computes {call.op.name.strip('_')}, whose receptive field is not known here.")
+    name, fields = call.op.name, [t.field for t in call.seen]
+    pooled = all(field.pooled for field in fields)
+    rule = RULES.get(name) or (_moving if call.op.is_view else _meeting if call.op.is_pointwise else None)
+    if rule is None:
+        if pooled and all(is_whole(e, a) for f in fields for e, a in zip(extents, f.axes, strict=True)):
+            return Field(tuple(Line(None, 0, extent, 0) for extent in extents), pooled=True)
+        raise NoField(f"computes {name.strip('_')}, whose receptive field is not known here.")
+    axes = tuple(
+        rule(extent, call, [(t.name, t.tensor, t.shape, t.field.axes[i]) for t in call.seen])
+        for i, extent in enumerate(extents)
+    )
+    return Field(axes, _is_pooled(call, fields[0], pooled))
 
 
-def _meet(frame: Frame, seen: Iterable[tuple[Shape, Field]], shape: Shape) -> Field:
-    seen = list(seen)
-    if len(seen) == 1 and seen[0][0] == shape:
-        return seen[0][1]
-    axes = [united(frame, i, [(field.axes[i], given) for given, field in seen], shape) for i in (0, 1)]
-    return Field(*axes, pooled=all(field.pooled for _, field in seen))
+def _is_pooled(call: Call, field: Field, pooled: bool) -> bool:
+    """Whether nothing is left of a feature map but a summary."""
+    name, shape = call.op.name, call.seen[0].shape
+    lines = [a.dim for a in field.axes if isinstance(a, Line)]
+    if name in _ADAPTIVE:
+        return True
+    if name in _REDUCTIONS and call.out.shape != shape:
+        gone = _dims(call, len(shape))
+        return pooled or (len(lines) == 2 and all(d is None or d in gone for d in lines))
+    if name.startswith("avg") and name in _POOLS:
+        windows = _windows(call)
+        pooled = pooled or all(w[0] >= n for w, n in zip(windows, shape[-len(windows) :], strict=True))
+    elif name == "convolution":
+        pooled = pooled and prod(shape[d] for d in lines if d is not None) == 1
+    return pooled
 
 
-def _meeting(frame: Frame, call: Call) -> Field:
-    return _meet(frame, ((t.shape, t.field) for t in call.seen), call.out.shape)
+def _meeting(extent: int, call: Call, seen: list[Part]) -> Axis:
+    return united(extent, [(axis, shape) for _, _, shape, axis in seen], call.out.shape)
 
 
-def _copying(frame: Frame, call: Call) -> Field:
+def _copying(extent: int, call: Call, seen: list[Part]) -> Axis:
     """`copy_` forgets what it writes over."""
-    return _meet(frame, ((t.shape, t.field) for t in call.seen if t.name == "src"), call.out.shape)
+    return _meeting(extent, call, [part for part in seen if part[0] == "src"])
 
 
-def _moving(frame: Frame, call: Call) -> Field:
-    _, _, shape, field = call.seen[0]
-    if len(call.seen) > 1 or _has_meta_index(call):
+def _moving(extent: int, call: Call, seen: list[Part]) -> Axis:
+    indices = [call["index"], *(call["indices"] or ())]
+    if len(seen) > 1 or any(isinstance(index, Tensor) and index.is_meta for index in indices):
         raise NoField("picks values by a tensor of indices, so its outputs see windows of different places.")
-    axes = [moved(frame, i, a, shape, call.rerun, call.op.is_view) for i, a in enumerate(field.axes)]
-    return Field(*axes, pooled=field.pooled)
+    return moved(extent, seen[0][3], seen[0][2], call.rerun, call.op.is_view)
 
 
-def _has_meta_index(call: Call) -> bool:
-    indices = call["indices"] if call.op.name == "index" else [call["index"]]
-    return any(isinstance(index, Tensor) and index.is_meta for index in indices or ())
-
-
-def _resizing(frame: Frame, call: Call) -> Field:
-    _, _, shape, field = call.seen[0]
-    before, after = shape[2:], call.out.shape[2:]
-    if before == after:
-        return field
-    nearest = "nearest" in call.op.name
-    found = _moving(frame, call) if nearest else field
-    for axis in found.axes if nearest else field.axes:
-        whole = isinstance(axis, Line) and (
-            axis.stride == 0 or (axis.dim is not None and shape[axis.dim] == 1)
+def _resizing(extent: int, call: Call, seen: list[Part]) -> Axis:
+    _, _, shape, axis = seen[0]
+    if shape == call.out.shape:
+        return axis
+    if "nearest" in call.op.name:
+        axis = _moving(extent, call, seen)
+    elif isinstance(axis, Line) and (axis.stride == 0 or (axis.dim is not None and shape[axis.dim] == 1)):
+        return axis._replace(stride=0)
+    if "nearest" not in call.op.name or isinstance(axis, Scattered):
+        before, after = (" × ".join(map(str, s[2:])) for s in (shape, call.out.shape))
+        raise NoField(
+            f"resizes {before} positions to {after}, and what its outputs see is not evenly spaced."
         )
-        if isinstance(axis, Scattered) or not (nearest or whole):
-            sizes = " × ".join(map(str, before)), " × ".join(map(str, after))
-            raise NoField(
-                f"resizes {sizes[0]} positions to {sizes[1]}, and what its outputs see is not evenly spaced."
-            )
-    return found if nearest else Field(*(a._replace(stride=0) for a in field.axes), pooled=field.pooled)
-
-
-def _reduced(frame: Frame, field: Field, shape: Shape, dims: Collection[int]) -> Field:
-    """The field once every output depends on all positions along these dimensions, which stay."""
-    return replace(field, h=summed(frame, 0, field.h, shape, dims), w=summed(frame, 1, field.w, shape, dims))
-
-
-def _constant(frame: Frame, field: Field, shape: Shape) -> Field:
-    """The same for the whole tensor, which then has the shape ()."""
-    axes = [
-        a if a.dim is None else a._replace(dim=None)
-        for a in _reduced(frame, field, shape, range(len(shape))).axes
-    ]
-    return Field(*axes, pooled=True)
-
-
-def _with_settings(frame: Frame, call: Call, field: Field) -> Field:
-    """Also what weights and statistics see that are made from the image."""
-    others = [((), _constant(frame, t.field, t.shape)) for t in call.seen if t.name not in ("input", "self")]
-    return _meet(frame, [(call.out.shape, field), *others], call.out.shape) if others else field
-
-
-def _main(call: Call) -> Seen | None:
-    return next((t for t in call.seen if t.name in ("input", "self")), None)
+    return axis
 
 
 def _mixing(dims: Callable[[Call, Shape], Collection[int]]) -> Rule:
     """A rule for operations after which every output depends on all positions along some dimensions."""
 
-    def rule(frame: Frame, call: Call) -> Field:
-        main = _main(call)
-        if main is None:
-            raise NoField(
-                f"computes {call.op.name.strip('_')} with weights from the image of what is not from it."
-            )
-        field = _reduced(frame, main.field, main.shape, dims(call, main.shape))
-        return _with_settings(frame, call, field)
+    def rule(extent: int, call: Call, seen: list[Part]) -> Axis:
+        shape, axis = _main(call, seen)
+        return _with_settings(extent, call, seen, summed(extent, axis, shape, dims(call, shape)))
 
     return rule
 
 
-def _along(call: Call, shape: Shape) -> set[int]:
-    return {d % len(shape) for d in _listed(call["dim"], 1)}
+def _main(call: Call, seen: list[Part]) -> tuple[torch.Size, Axis]:
+    name, _, shape, axis = seen[0]
+    if name not in ("input", "self"):
+        raise NoField(f"computes {call.op.name} with weights from the image, and not of what comes from it.")
+    return shape, axis
+
+
+def _with_settings(extent: int, call: Call, seen: list[Part], axis: Axis) -> Axis:
+    """Also what weights and statistics see that are made from the image."""
+    if len(seen) == 1:
+        return axis
+    others = [summed(extent, a, shape, range(len(shape))) for _, _, shape, a in seen[1:]]
+    branches = [(axis, call.out.shape), *((a._replace(dim=None), ()) for a in others)]
+    return united(extent, branches, call.out.shape)
+
+
+def _dims(call: Call, n: int) -> set[int]:
+    dims = call["dim"]
+    return set(range(n)) if dims is None or dims == [] else {d % n for d in _listed(dims, 1)}
 
 
 def _statistics(call: Call, shape: Shape) -> Collection[int]:
@@ -205,89 +204,45 @@ def _statistics(call: Call, shape: Shape) -> Collection[int]:
     return [d for d in range(len(shape)) if d != 1] if measures else ()
 
 
-def _reducing(frame: Frame, call: Call) -> Field:
+def _reducing(extent: int, call: Call, seen: list[Part]) -> Axis:
     """Mean, sum, maximum and the like over some dimensions, or two tensors' maximum."""
-    _, _, shape, field = call.seen[0]
-    if call.out.shape == shape and len(call.seen) > 1:
-        return _meeting(frame, call)
-    n = len(shape)
-    dims = call["dim"]
-    gone = set(range(n)) if dims is None or dims == [] else {d % n for d in _listed(dims, 1)}
-    pooled = field.pooled or all(isinstance(a, Line) and (a.dim is None or a.dim in gone) for a in field.axes)
-    field = replace(_reduced(frame, field, shape, gone), pooled=pooled)
-    return field if call.out.ndim == n else _without(field, gone)
+    _, _, shape, axis = seen[0]
+    if len(seen) > 1:
+        return _meeting(extent, call, seen)
+    gone = _dims(call, len(shape))
+    axis = summed(extent, axis, shape, gone)
+    return axis if call.out.ndim == len(shape) else renumbered(axis, gone)
 
 
-def _without(field: Field, gone: Collection[int]) -> Field:
-    def shifted(axis):
-        if isinstance(axis, Scattered):
-            rest = [n for d, n in enumerate(axis.low.shape) if d not in gone]
-            return Scattered(axis.low.reshape(rest), axis.high.reshape(rest), axis.slack)
-        if axis.dim is None or axis.dim in gone:
-            return axis._replace(dim=None)
-        return axis._replace(dim=axis.dim - sum(g < axis.dim for g in gone))
-
-    return replace(field, h=shifted(field.h), w=shifted(field.w))
-
-
-def _joining(frame: Frame, call: Call) -> Field:
+def _joining(extent: int, call: Call, seen: list[Part]) -> Axis:
     """Concatenation: a union along other dimensions than height and width; there, one behind the other."""
-    dim = (call["dim"] or 0) % call.out.ndim
-    fields = {id(t.tensor): t.field for t in call.seen}
-    parts = [(t.shape, fields.get(id(t))) for t in call["tensors"] if t.shape != (0,)]
-    if call.op.name == "stack":
-        parts = [
-            (
-                torch.Size([*s[:dim], 1, *s[dim:]]),
-                f and replace(f, h=_inserted(f.h, dim), w=_inserted(f.w, dim)),
-            )
-            for s, f in parts
-        ]
-    pooled = all(field.pooled for field in fields.values())
-    axes = []
-    for index in (0, 1):
-        own = [(field and field.axes[index], shape) for shape, field in parts]
-        if any(isinstance(a, Scattered) or (a and a.dim == dim and a.stride) for a, _ in own):
-            axes.append(_concatenated(frame, index, own, dim))
-        else:
-            axes.append(united(frame, index, [pair for pair in own if pair[0]], call.out.shape))
-    return Field(*axes, pooled=pooled)
+    dim, new = (call["dim"] or 0) % call.out.ndim, call.op.name == "stack"
+    found = {id(tensor): axis for _, tensor, _, axis in seen}
+    parts = [(found.get(id(t)), t.shape) for t in call["tensors"] if t.shape != (0,)]
+    if new:
+        parts = [(renumbered(a, new=dim), torch.Size([*s[:dim], 1, *s[dim:]])) for a, s in parts]
+    if any(isinstance(a, Scattered) or (a and a.dim == dim and a.stride) for a, _ in parts):
+        return concatenated(extent, parts, dim)
+    return united(extent, [part for part in parts if part[0]], call.out.shape)
 
 
-def _concatenated(frame: Frame, index: int, parts: list[tuple[Any, Shape]], dim: int) -> Line | Scattered:
-    n = len(parts[0][1])
-    nothing = Scattered(torch.full([1] * n, torch.inf), torch.full([1] * n, -torch.inf), 1)
-    spread = [(spread_out(axis, shape) if axis else nothing, shape) for axis, shape in parts]
-    most = [max(part.low.shape[d] for part, _ in spread) for d in range(n)]
-    low, high = (
-        torch.cat(
-            [getattr(part, side).expand(*most[:dim], s[dim], *most[dim + 1 :]) for part, s in spread], dim
-        )
-        for side in ("low", "high")
-    )
-    return gathered(frame, index, Scattered(low, high, max(part.slack for part, _ in spread)))
-
-
-def _inserted(axis, dim: int):
-    if isinstance(axis, Scattered):
-        return Scattered(axis.low.unsqueeze(dim), axis.high.unsqueeze(dim), axis.slack)
-    return axis if axis.dim is None else axis._replace(dim=axis.dim + (axis.dim >= dim))
-
-
-def _product(frame: Frame, call: Call) -> Field:
+def _product(extent: int, call: Call, seen: list[Part]) -> Axis:
     """A product of matrices sums over the last dimension of the left factor, and of the right one but one."""
-    left, right = [name for name in call.op.arguments if isinstance(call[name], Tensor)][-2:]
-    seen = []
-    for name, _, shape, field in call.seen:
+    left, right = _factors(call)
+    branches = []
+    for name, _, shape, axis in seen:
         if name in (left, right):
             dim = max(len(shape) - 2, 0) if name == right else len(shape) - 1
-            field = _reduced(frame, field, shape, {dim})
-            if call.out.ndim < len(shape) or len(shape) == 1:
-                field, shape = _without(field, {dim}), torch.Size([*shape[:dim], *shape[dim + 1 :]])
-            else:
-                shape = torch.Size([*shape[:dim], 1, *shape[dim + 1 :]])
-        seen.append((shape, field))
-    return _meet(frame, seen, call.out.shape)
+            axis = summed(extent, axis, shape, {dim})
+            vanishes = call.out.ndim < len(shape) or len(shape) == 1
+            axis = renumbered(axis, {dim}) if vanishes else axis
+            shape = torch.Size([*shape[:dim], *([] if vanishes else [1]), *shape[dim + 1 :]])
+        branches.append((axis, shape))
+    return united(extent, branches, call.out.shape)
+
+
+def _factors(call: Call) -> list[str]:
+    return [name for name in call.op.arguments if isinstance(call[name], Tensor)][-2:]
 
 
 # Windows
@@ -299,64 +254,38 @@ def _listed(value: Any, n: int) -> list[int]:
     return values * n if len(values) == 1 else values
 
 
-def _windowed(
-    frame: Frame, shape: Shape, field: Field, n: int, windows: list[tuple[int, ...]], mixes: bool
-) -> Field:
-    """A window (kernel, stride, padding, dilation) over each of the last n dimensions."""
-    first = len(shape) - n
-    axes = []
-    for index, axis in enumerate(field.axes):
-        if mixes or isinstance(axis, Scattered):  # a field is the union over the channels
-            axis = summed(frame, index, axis, shape, {first - 1})
-        if isinstance(axis, Line):
-            inside = axis.dim is not None and axis.dim >= first
-            axes.append(axis.window(*windows[axis.dim - first]) if inside else axis)
-        elif all(w[:3] == (1, 1, 0) for w in windows):
-            axes.append(axis)
-        else:
-            raise NoField("slides a window over values that see different places, not one after the other.")
-    positions = prod(shape[a.dim] for a in field.axes if isinstance(a, Line) and a.dim is not None)
-    return Field(*axes, pooled=field.pooled and positions == 1)
-
-
-_FINER = "and on the finer grid that it makes, outputs see windows of different sizes."
-
-
-def _convolution(frame: Frame, call: Call) -> Field:
-    kernel = call["weight"].shape[2:]
-    n = len(kernel)
-    stride, padding, dilation = (_listed(call[name], n) for name in ("stride", "padding", "dilation"))
-    main = _main(call)
-    if main is None:
-        raise NoField("is a convolution with weights from the image of what is not from it.")
-    shape, field = main.shape, main.field
+def _windows(call: Call) -> list[tuple[int, int, int, int]]:
+    """Kernel, stride, padding and dilation of a convolution or pooling along each of the last dimensions."""
+    convolves = call.op.name == "convolution"
+    kernel = call["weight"].shape[2:] if convolves else call["kernel_size"]
+    n = len(kernel) if convolves else int(call.op.name.split("pool")[1][0])
+    kernel, stride = _listed(kernel, n), _listed(call["stride"] or kernel, n)
+    padding, dilation = (_listed(call[name] or usual, n) for name, usual in (("padding", 0), ("dilation", 1)))
     if call["transposed"]:
-        if any(s > 1 for s in stride) and any(isinstance(a, Scattered) or a.stride for a in field.axes):
+        if max(stride) > 1:
             raise NoField(f"is a transposed convolution of stride {max(stride)}, {_FINER}")
         # With stride 1 it is a convolution whose padding makes up for the kernel.
         padding = [d * (k - 1) - p for k, p, d in zip(kernel, padding, dilation, strict=True)]
-        stride = [1] * n
-    windows = list(zip(kernel, stride, padding, dilation, strict=True))
-    return _with_settings(frame, call, _windowed(frame, shape, field, n, windows, mixes=True))
+    return list(zip(kernel, stride, padding, dilation, strict=True))
 
 
-def _pool_windows(call: Call) -> list[tuple[int, int, int, int]]:
-    """Kernel, stride, padding and dilation along each dimension."""
-    n = int(call.op.name.split("pool")[1][0])
-    kernel = _listed(call["kernel_size"], n)
-    stride = _listed(call["stride"], n) if call["stride"] else kernel
-    rest = (_listed(0 if call["padding"] is None else call["padding"], n), _listed(call["dilation"] or 1, n))
-    return list(zip(kernel, stride, *rest, strict=True))
+_FINER = "and on the finer grid that it makes, outputs see windows of different sizes."
+_APART = "slides a window over values that see different places, not one after the other."
 
 
-def _pooling(frame: Frame, call: Call) -> Field:
-    _, _, shape, field = call.seen[0]
-    windows = _pool_windows(call)
-    n = len(windows)
-    pooled = _windowed(frame, shape, field, n, windows, mixes=False)
-    sizes = shape[-n:]
-    all_of_it = call.op.name.startswith("avg") and all(w[0] >= m for w, m in zip(windows, sizes, strict=True))
-    return replace(pooled, pooled=pooled.pooled or all_of_it)
+def _sliding(extent: int, call: Call, seen: list[Part]) -> Axis:
+    shape, axis = _main(call, seen)
+    if isinstance(axis, Line) and axis.stride == 0:  # all see the same, and so do their sums
+        return _with_settings(extent, call, seen, axis)
+    windows = _windows(call)
+    first = len(shape) - len(windows)
+    if call.op.name == "convolution" or isinstance(axis, Scattered):  # a field is the union over the channels
+        axis = summed(extent, axis, shape, {first - 1})
+    if isinstance(axis, Line):
+        axis = axis.window(*windows[axis.dim - first]) if axis.dim is not None and axis.dim >= first else axis
+    elif any(window[:3] != (1, 1, 0) for window in windows):
+        raise NoField(_APART)
+    return _with_settings(extent, call, seen, axis)
 
 
 def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
@@ -364,27 +293,19 @@ def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
     return [(i * positions // outputs, -(-(i + 1) * positions // outputs)) for i in range(outputs)]
 
 
-def _adaptive(frame: Frame, call: Call) -> Field:
+def _adaptive(extent: int, call: Call, seen: list[Part]) -> Axis:
     """Windows of equal size and step where they are; else the narrowest field that holds them all."""
-    _, _, shape, field = call.seen[0]
-    axes = []
-    for index, axis in enumerate(field.axes):
-        if isinstance(axis, Scattered):
-            axis = summed(frame, index, axis, shape, range(1, len(shape)))
-            if call.out.shape[-1] != 1:
-                raise NoField("pools values that see different places, not one after the other.")
-        elif axis.dim is not None and axis.stride:
-            before, after = shape[axis.dim], call.out.shape[axis.dim]
-            axis = (
-                summed(frame, index, axis, shape, {axis.dim})
-                if after == 1
-                else _covering(axis, before, after)
-            )
-        axes.append(axis)
-    return Field(*axes, pooled=True)
-
-
-def _covering(axis: Line, positions: int, outputs: int) -> Line:
+    _, _, shape, axis = seen[0]
+    after = call.out.shape
+    if isinstance(axis, Scattered):
+        if any(n != 1 for n in after[2:]):
+            raise NoField(_APART)
+        return summed(extent, axis, shape, range(1, len(shape)))
+    if axis.dim is None or not axis.stride:
+        return axis
+    positions, outputs = shape[axis.dim], after[axis.dim]
+    if outputs == 1:
+        return summed(extent, axis, shape, {axis.dim})
     if outputs > positions > 1:
         raise NoField(f"spreads {positions} positions over {outputs}, {_FINER}")
     windows = _adaptive_windows(positions, outputs)
@@ -397,134 +318,100 @@ def _covering(axis: Line, positions: int, outputs: int) -> Line:
     return axis.window(size, step, -start)
 
 
-def _padding(frame: Frame, call: Call) -> Field:
+def _padding(extent: int, call: Call, seen: list[Part]) -> Axis:
     """Padding moves the start; filled with copies of pixels, it counts as if they were new ones."""
-    _, _, shape, field = call.seen[0]
-    pads = call["pad"] if call["pad"] is not None else call["padding"]
-    before = dict(zip(range(len(shape) - 1, -1, -1), pads[::2], strict=False))
-    if any(isinstance(axis, Scattered) for axis in field.axes):
-        raise NoField("pads values that see different places, not one after the other.")
-    axes = [axis.window(1, 1, before.get(axis.dim, 0)) for axis in field.axes]
-    return replace(field, h=axes[0], w=axes[1])
+    _, _, shape, axis = seen[0]
+    if isinstance(axis, Scattered):
+        raise NoField(_APART)
+    before = dict(zip(range(len(shape) - 1, -1, -1), (call["pad"] or call["padding"])[::2], strict=False))
+    return axis.window(1, 1, before.get(axis.dim, 0))
+
+
+def _refusing(extent: int, call: Call, seen: list[Part]) -> Axis:
+    raise NoField(f"computes {call.op.name}, whose receptive field is not known here.")
 
 
 # Which rule is whose
 
-_POOLS = [f"{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)]
-_POOLS += [f"max_pool{n}d_with_indices" for n in (2, 3)]
-_ADAPTIVE = [
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_POOLS = _names("avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d")
+_POOLS |= _names("max_pool2d_with_indices max_pool3d_with_indices")
+_ADAPTIVE = frozenset(
     f"{kind}_pool{n}d" for kind in ("_adaptive_avg", "adaptive_avg", "adaptive_max") for n in (1, 2, 3)
-]
-_REDUCTIONS = (
-    "mean sum amax amin max min var std norm linalg_vector_norm logsumexp median prod argmax argmin any all"
 )
-_PRODUCTS = "mm bmm addmm baddbmm mv addmv dot vdot"
-_MOVES = (
-    "_unsafe_view index index_select flip roll repeat unsafe_split unsafe_split_with_sizes pixel_unshuffle"
+_REDUCTIONS = _names(
+    "mean sum amax amin max min var std norm linalg_vector_norm logsumexp median prod argmax argmin"
 )
-_MOVES += " pixel_shuffle channel_shuffle"
-_COPIES = "clone _to_copy contiguous native_dropout lift_fresh hardswish log_sigmoid_forward rrelu_with_noise tril triu"
-
-
-def _refusing(frame: Frame, call: Call) -> Field:
-    raise NoField(f"computes {call.op.name}, whose receptive field is not known here.")
-
+_REDUCTIONS |= _names("any all")
+_PRODUCTS = _names("mm bmm addmm baddbmm mv addmv dot vdot")
+SPLITS = _names("unsafe_split unsafe_split_with_sizes")
+PICKS = _names("index index_select flip roll repeat pixel_unshuffle pixel_shuffle channel_shuffle")
+_ELEMENTWISE = _names(
+    "clone _to_copy native_dropout hardswish log_sigmoid_forward rrelu_with_noise tril triu"
+)
+_PADS = frozenset(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)) | {
+    "constant_pad_nd"
+}
+_RESIZES = frozenset(
+    f"{way}{n}d" for way in ("upsample_nearest", "_upsample_nearest_exact") for n in (1, 2, 3)
+)
+_RESIZES |= _names("upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d")
+_RESIZES |= _names("_upsample_bilinear2d_aa _upsample_bicubic2d_aa")
+# They move, pick or compare values and multiply nothing (or as little as an interpolation).
+_FREE = _names(
+    "topk sort argsort gather scatter scatter_add index_add index_put _index_put_impl searchsorted bucketize embedding "
+    "cumsum cumprod cummax cummin im2col col2im max_unpool2d grid_sampler_2d grid_sampler_3d fill zero bernoulli "
+    "isin rot90 var_mean std_mean aminmax"
+)
+# Their result has the shape of their input and nothing else of it.
+CREATES = frozenset(f"{value}_like" for value in ("zeros", "ones", "empty", "full", "rand", "randn"))
+CREATES |= _names("new_zeros new_ones new_empty new_full new_empty_strided zero fill")
 
 RULES: dict[str, Rule] = {
     name: rule
     for names, rule in (
-        (_COPIES, _meeting),
-        ("copy", _copying),
-        ("as_strided", _refusing),
-        (_MOVES, _moving),
-        ("cat stack", _joining),
+        (_ELEMENTWISE, _meeting),
+        ({"copy"}, _copying),
+        ({"as_strided"}, _refusing),
+        (PICKS | SPLITS | {"_unsafe_view"}, _moving),
+        ({"cat", "stack"}, _joining),
         (_PRODUCTS, _product),
-        ("convolution", _convolution),
-        (" ".join(_POOLS), _pooling),
-        (" ".join(_ADAPTIVE), _adaptive),
+        ({"convolution"} | _POOLS, _sliding),
+        (_ADAPTIVE, _adaptive),
         (_REDUCTIONS, _reducing),
+        (_PADS, _padding),
+        (_RESIZES, _resizing),
         (
-            "constant_pad_nd "
-            + " ".join(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
-            _padding,
+            _names("_softmax _log_softmax _safe_softmax glu"),
+            _mixing(lambda call, shape: _dims(call, len(shape))),
         ),
         (
-            " ".join(
-                f"{way}{n}d" for way in ("upsample_nearest", "_upsample_nearest_exact") for n in (1, 2, 3)
-            ),
-            _resizing,
-        ),
-        (
-            "upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d "
-            "_upsample_bilinear2d_aa _upsample_bicubic2d_aa",
-            _resizing,
-        ),
-        ("_softmax _log_softmax _safe_softmax glu", _mixing(_along)),
-        (
-            "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training",
+            _names("native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training"),
             _mixing(_statistics),
         ),
         (
-            "native_layer_norm _fused_rms_norm",
+            _names("native_layer_norm _fused_rms_norm"),
             _mixing(lambda call, shape: range(len(shape) - len(call["normalized_shape"]), len(shape))),
         ),
-        ("native_group_norm", _mixing(lambda call, shape: range(1, len(shape)))),
+        ({"native_group_norm"}, _mixing(lambda call, shape: range(1, len(shape)))),
     )
-    for name in names.split()
+    for name in names
 }
 
 
-# --- What it costs ----------------------------------------------------------------------------------------
+def summarises(call: Call) -> bool:
+    """Whether a single position is left of all those of an image."""
+    before, after = call.seen[0].shape, call.out.shape
+    if call.op.name in _ADAPTIVE | _REDUCTIONS:
+        return before.numel() > after.numel() and all(n == 1 for n in after[2:])
+    return call.op.is_view and len(after) == 2 and after[0] == 1 and len(before) > 2
 
-# They move, pick or compare values and multiply nothing (or as little as an interpolation).
-_FREE = frozenset(
-    [
-        "topk",
-        "sort",
-        "argsort",
-        "gather",
-        "scatter",
-        "scatter_add",
-        "index_add",
-        "index_put",
-        "_index_put_impl",
-        "searchsorted",
-        "bucketize",
-        "embedding",
-        "cumsum",
-        "cumprod",
-        "cummax",
-        "cummin",
-        "tril",
-        "triu",
-        "im2col",
-        "col2im",
-        "max_unpool2d",
-        "grid_sampler_2d",
-        "grid_sampler_3d",
-        "one_hot",
-        "fill",
-        "zero",
-        "rand_like",
-        "randn_like",
-        "bernoulli",
-        "uniform",
-        "normal",
-        "copy",
-        "isin",
-        "unique",
-        "rot90",
-        "as_strided",
-        "var_mean",
-        "std_mean",
-        "aminmax",
-        "nan_to_num",
-        "logcumsumexp",
-        "diff",
-        "roi_align",
-        "nms",
-    ]
-)
+
+# --- What it costs ----------------------------------------------------------------------------------------
 
 
 def macs_of(call: Call) -> int | None:
@@ -532,50 +419,27 @@ def macs_of(call: Call) -> int | None:
 
     Those of attention's own kernels are torch's (`torch.utils.flop_counter`).
     """
-    name, out = call.op.name, call.out
+    name = call.op.name
     if name in ("convolution", "deform_conv2d"):
-        over = call["input"] if call["transposed"] else out
-        return over.numel() * prod(call["weight"].shape[1:])
-    if name in _PRODUCTS.split() or name in ("addbmm", "outer", "addr"):
-        left, right = [call[n] for n in call.op.arguments if isinstance(call[n], Tensor)][-2:]
+        return (call["input"] if call["transposed"] else call.out).numel() * prod(call["weight"].shape[1:])
+    if name in _PRODUCTS | {"addbmm", "addr", "outer"}:
+        left, right = (call[factor] for factor in _factors(call))
         return left.numel() * (right.shape[-1] if right.ndim > 1 or name in ("addr", "outer") else 1)
-    if call.op.is_view or call.op.is_pointwise or name in RULES or name in _FREE:
+    if call.op.is_view or call.op.is_pointwise or name in RULES or name in _FREE or name in CREATES:
         return 0
-    from torch.utils.flop_counter import flop_registry
+    from torch.utils.flop_counter import flop_registry  # slow to load, and seldom needed
 
     count = flop_registry.get(call.func.overloadpacket)
-    return count and count(**call.given, out_val=out) // 2
+    return count and count(**call.given, out_val=call.out) // 2
 
 
 def windows_of(call: Call) -> int:
     """The (input, output) pairs that a pooling operation joins, pairs with padding included."""
     name, out = call.op.name, call.out
     if name in _POOLS:
-        return out.numel() * prod(window[0] for window in _pool_windows(call))
+        return out.numel() * prod(window[0] for window in _windows(call))
     if name in _ADAPTIVE:
         n = int(name.split("pool")[1][0])
-        before, after = call.seen[0].shape[-n:], out.shape[-n:]
-        spans = [
-            sum(b - a for a, b in _adaptive_windows(*sizes)) for sizes in zip(before, after, strict=True)
-        ]
-        return prod(out.shape[:-n]) * prod(spans)
-    return prod(call.seen[0].shape) if name in _REDUCTIONS.split() else 0
-
-
-SPLITS = ("unsafe_split", "unsafe_split_with_sizes")
-
-
-def summarises(call: Call) -> bool:
-    """Whether a single position is left of all those of an image."""
-    shape = call.out.shape
-    if call.op.name in _ADAPTIVE:
-        return shape[-1] == 1
-    if call.op.name in _REDUCTIONS.split():
-        return call.seen[0].shape.numel() > shape.numel() and all(n == 1 for n in shape[2:])
-    return call.op.is_view and len(shape) == 2 and shape[0] == 1 and len(call.seen[0].shape) > 2
-
-
-# Their result has the shape of their input and nothing else of it.
-CREATES = frozenset(f"{value}_like" for value in ("zeros", "ones", "empty", "full", "rand", "randn"))
-CREATES |= {f"new_{value}" for value in ("zeros", "ones", "empty", "full", "empty_strided")}
-CREATES |= {"zero", "fill"}
+        sizes = zip(call.seen[0].shape[-n:], out.shape[-n:], strict=True)
+        return prod(out.shape[:-n]) * prod(sum(b - a for a, b in _adaptive_windows(*pair)) for pair in sizes)
+    return prod(call.seen[0].shape) if name in _REDUCTIONS else 0

@@ -5,7 +5,7 @@ from math import prod
 
 from torch import nn
 
-from course_utils.geometry.fields import Field, Frame, NoField, ReceptiveField
+from course_utils.geometry.fields import Field, NoField, ReceptiveField
 from course_utils.geometry.places import public
 from course_utils.geometry.sizes import Shape
 from course_utils.geometry.table import LayerRow, LayerTable
@@ -130,6 +130,6 @@ def _seen(trace: Trace, step: Step) -> ReceptiveField | None:
     if len(trace.in_shape) != 3 or not isinstance(step.sees, Field):
         return None
     try:
-        return public(Frame(trace.in_shape[1:]), step.sees, step.out_shape)
+        return public(trace.in_shape[1:], step.sees, step.out_shape)
     except NoField:
         return None

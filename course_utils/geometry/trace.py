@@ -19,9 +19,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_utils.geometry.copies import copied, undisturbed
-from course_utils.geometry.fields import Field, Frame, Line, NoField, Unknown
+from course_utils.geometry.fields import Field, Line, NoField, Unknown
 from course_utils.geometry.operations import (
     CREATES,
+    PICKS,
     SPLITS,
     Call,
     Operation,
@@ -107,7 +108,7 @@ def output_of(model: nn.Module, images: Tensor, layer: str, use: int) -> Tensor:
             raise _Reached(output)
 
     try:
-        Recorder(copied(model, _detached), None, watch=stop).run(images)
+        Recorder(copied(model, Tensor.clone), None, watch=stop).run(images)
     except _Reached as reached:
         return reached.output
     raise ValueError(f"Layer {layer!r} is not computed for these images, unlike for the shape alone.")
@@ -115,15 +116,8 @@ def output_of(model: nn.Module, images: Tensor, layer: str, use: int) -> Tensor:
 
 def _weightless(tensor: Tensor) -> Tensor:
     """A tensor of the same shape on the meta device; whole numbers, which may be indices, keep their values."""
-    if not tensor.is_meta and not tensor.is_floating_point() and not tensor.is_complex():
-        return tensor.detach().clone()
-    new = torch.empty_like(tensor.detach(), device="meta")
-    return nn.Parameter(new, requires_grad=False) if isinstance(tensor, nn.Parameter) else new
-
-
-def _detached(tensor: Tensor) -> Tensor:
-    new = tensor.detach().clone()
-    return nn.Parameter(new, requires_grad=False) if isinstance(tensor, nn.Parameter) else new
+    whole = not (tensor.is_meta or tensor.is_floating_point() or tensor.is_complex())
+    return tensor.clone() if whole else torch.empty_like(tensor, device="meta")
 
 
 @dataclass(eq=False)
@@ -143,21 +137,20 @@ class Operations(TorchDispatchMode):
         super().__init__()
         self.step: Step | None = None
         self.finish: Callable[[Step, Tensor], None] = lambda step, output: None
-        self.frame = Frame(tuple(image.shape[-2:]) if image.ndim == 4 else (1, 1))
         self.known: dict[int, Known] = {}
         self._metas: dict[int, Tensor] = {}  # what stands for real tensors
-        self.learn(
-            image, Field(Line(2, 0, 1, 1), Line(3, 0, 1, 1)) if image.ndim == 4 else self.frame.everything()
-        )
+        self.extents = tuple(image.shape[-2:]) if image.ndim == 4 else (1, 1)
+        pixels = Field((Line(2, 0, 1, 1), Line(3, 0, 1, 1)))
+        self.learn(image, pixels if image.ndim == 4 else self._everything())
         for name, parameter in model.named_parameters():
             self.learn(parameter, None, (name,))
 
-    def learn(self, tensor: Tensor, field: Field | Unknown | None, parameters: tuple[str, ...] = ()) -> Known:
+    def learn(self, tensor: Tensor, sees: Field | Unknown | None, parameters: tuple[str, ...] = ()) -> Known:
         known = self.known.get(id(tensor))
         if known is None:
             known = self.known[id(tensor)] = Known(tensor)
             known.family.append(known)
-        known.sees, known.parameters = field, parameters
+        known.sees, known.parameters = sees, parameters
         return known
 
     def sees(self, tensor: Tensor) -> Field | Unknown | None:
@@ -166,13 +159,15 @@ class Operations(TorchDispatchMode):
     def parameters(self, tensor: Tensor) -> tuple[str, ...]:
         return self.known[id(tensor)].parameters if id(tensor) in self.known else ()
 
+    def _everything(self) -> Field:
+        return Field(tuple(Line(None, 0, extent, 0) for extent in self.extents), pooled=True)
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         op = operation(func)
         given = dict(zip(op.arguments, args, strict=False)) | kwargs
-        tensors = [(name, t) for name, value in given.items() for t in leaves(value) if isinstance(t, Tensor)]
-        known = any(id(t) in self.known for _, t in tensors)
-        if not known and not op.is_view:
+        tensors = [(name, t) for name, value in given.items() for t in tensors_in(value)]
+        if not op.is_view and not any(id(t) in self.known for _, t in tensors):
             return func(*args, **kwargs)
         if op.is_composite:
             with self:
@@ -180,25 +175,27 @@ class Operations(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
         seen = [Seen(name, t, t.shape, self.sees(t)) for name, t in tensors if self.sees(t) is not None]
-        metas = any(t.is_meta for _, t in tensors)
-        if metas and "device" in kwargs:
-            kwargs = kwargs | {"device": torch.device("meta")}
-        result = _known_result(op, given, tensors) if tensors and tensors[0][1].is_meta else None
-        if result is None:
-            as_meta = map_tensors(self._meta, (args, kwargs)) if metas else (args, kwargs)
-            _refuse_what_meta_takes(op, given)
-            result = func(*as_meta[0], **as_meta[1])
-        if op.writes:
-            written = [given[name] for name in op.writes if isinstance(given.get(name), Tensor)]
-            if len(written) == 1 and isinstance(result, Tensor):
-                result = written[0]
+        result = self._run(func, op, given, tensors, args, kwargs)
+        if len(op.writes) == 1 and isinstance(result, Tensor):
+            result = given[op.writes[0]]  # and not what stood for it
         self._note(func, op, given, tensors, seen, result)
         return result
 
+    def _run(self, func, op: Operation, given: dict, tensors: list, args: tuple, kwargs: dict) -> Any:
+        if any(t.is_meta for _, t in tensors):
+            if tensors[0][1].is_meta and (result := _known_result(op, given, tensors)) is not None:
+                return result
+            kwargs = kwargs | ({"device": torch.device("meta")} if "device" in kwargs else {})
+            args, kwargs = map_tensors(self._meta, (args, kwargs))
+        if op.name == "convolution":  # the meta device takes what others refuse
+            for name, least in (("padding", 0), ("dilation", 1)):
+                if min(given[name]) < least:
+                    raise ValueError(f"{name} must be at least {least}, got {min(given[name])}")
+        return func(*args, **kwargs)
+
     def on_one_device(self, arguments: Any) -> Any:
         """Arguments without a mixture of devices, which some functions refuse; indices keep their values."""
-        tensors = [t for t in leaves(arguments) if isinstance(t, Tensor)]
-        if len({t.is_meta for t in tensors}) < 2:
+        if len({t.is_meta for t in tensors_in(arguments)}) < 2:
             return arguments
         return map_tensors(lambda t: self._meta(t) if t.is_floating_point() else t, arguments)
 
@@ -206,102 +203,91 @@ class Operations(TorchDispatchMode):
         if tensor.is_meta:
             return tensor
         if id(tensor) not in self._metas:
-            self.known.setdefault(id(tensor), Known(tensor))  # keeps it alive
             self._metas[id(tensor)] = twin = torch.empty_like(tensor, device="meta")
-            self.known[id(twin)] = self.known[id(tensor)]
+            self.known[id(twin)] = self.known.get(id(tensor)) or self.learn(tensor, None)
         return self._metas[id(tensor)]
 
     def _note(self, func, op: Operation, given: dict, tensors: list, seen: list[Seen], result: Any) -> None:
-        outputs = [t for t in leaves(result) if isinstance(t, Tensor)]
+        outputs = list(tensors_in(result))
         if not outputs:
             return
         step = self.step or Step("", op.name.strip("_"), None)
-        call = Call(func, op, given, seen, outputs[0])
-        parameters = [(name, p) for name, t in tensors if self.sees(t) is None for p in self.parameters(t)]
+        uses = [
+            (argument, name) for argument, t in tensors if self.sees(t) is None for name in self.parameters(t)
+        ]
+        names = () if seen else tuple(dict.fromkeys(name for _, name in uses))
         if seen or step.module is not None:
-            self._count(step if seen else step.aside, call, parameters)
-        field = None
+            self._count(step if seen else step.aside, Call(func, op, given, seen, outputs[0]), uses)
+        sees = None
         for place, output in enumerate(outputs):
             if seen and op.name not in CREATES and (place == 0 or op.is_view or op.name in SPLITS):
-                field = self._field(step, Call(func, op, given, seen, output, place))
-            self._learn(op, tensors, given, output, field, tuple(dict.fromkeys(p for _, p in parameters)))
-        if self.step is None and seen and field is not None:
+                sees = self._field(step, Call(func, op, given, seen, output, place))
+            if op.writes and not op.is_view:
+                self._write(output, sees, names)
+            elif op.is_view or sees is not None or names:
+                base = (
+                    (self.known.get(id(tensors[0][1])) or self.learn(tensors[0][1], None))
+                    if op.is_view
+                    else None
+                )
+                known = self.learn(output, sees, names)
+                if base is not None and known is not base:
+                    known.family = base.family
+                    known.family.append(known)
+        if self.step is None and sees is not None:
             step.in_shape = seen[0].shape
             self.finish(step, outputs[0])
 
-    def _count(self, step: Step, call: Call, parameters: list[tuple[str, str]]) -> None:
+    def _count(self, step: Step, call: Call, uses: list[tuple[str, str]]) -> None:
         step.tracked = True
         step.moves &= call.op.is_view or call.op.name in ("_unsafe_view", "clone", "_to_copy")
-        for argument, name in parameters:
-            if argument in ("weight", "mat2"):
-                bias = False
-            else:
-                bias = argument == "bias" or call.op.name == "addmm" or _named_bias(name)
-            step.parameters[name] = step.parameters.get(name, True) and bias
+        for argument, name in uses:
+            added = argument == "bias" or call.op.name == "addmm" or _named_bias(name)
+            step.parameters[name] = (
+                step.parameters.get(name, True) and added and argument not in ("weight", "mat2")
+            )
         macs = macs_of(call)
-        if macs is None:
-            step.uncounted = step.uncounted or call.op.name.strip("_")
+        step.uncounted = step.uncounted or (call.op.name.strip("_") if macs is None else "")
         step.macs += macs or 0
         step.windows += windows_of(call) if call.seen else 0
 
     def _field(self, step: Step, call: Call) -> Field | Unknown:
         unknown = next((t.field for t in call.seen if isinstance(t.field, Unknown)), None)
-        moves = call.op.is_view or call.op.name in ("index", "index_select")
+        picks = call.op.name in PICKS or (call.op.is_view and call.out.numel() < call.seen[0].shape.numel())
         if unknown is not None:
-            if unknown.covers and summarises(call):
-                return self.frame.everything()
-            return Unknown(
-                unknown.reason,
-                unknown.covers and not (moves and call.out.numel() < call.seen[0].shape.numel()),
-            )
+            # A summary of everything sees everything, whatever came before it.
+            whole = unknown.covers and summarises(call)
+            return self._everything() if whole else Unknown(unknown.reason, unknown.covers and not picks)
         try:
-            return field_of(self.frame, call)
+            return field_of(self.extents, call)
         except NoField as reason:
-            return Unknown(f"{step.label} {reason}", not moves)
+            return Unknown(f"{step.label} {reason}", not picks)
 
-    def _learn(self, op: Operation, tensors: list, given: dict, output: Tensor, field, parameters) -> None:
-        if op.writes and not op.is_view and any(output is given.get(name) for name in op.writes):
-            self._write(output, field, parameters)
-            return
-        base = self.known.get(id(tensors[0][1])) if op.is_view else None
-        if field is None and not parameters and not op.is_view:
-            return
-        if op.is_view and base is None:
-            base = self.learn(tensors[0][1], None)
-        known = self.learn(output, field, parameters if field is None else ())
-        if op.is_view and known is not base:
-            known.family = base.family
-            known.family.append(known)
-
-    def _write(self, tensor: Tensor, field: Field | Unknown | None, parameters: tuple[str, ...]) -> None:
+    def _write(self, tensor: Tensor, sees: Field | Unknown | None, parameters: tuple[str, ...]) -> None:
         """A tensor changes in place, and with it all that shares its memory."""
         known = self.known.get(id(tensor)) or self.learn(tensor, None)
         for other in known.family:
             if other is not known and _overlap(other.tensor, tensor):
-                other.sees = self._rewritten(other, tensor, field)
-        known.sees, known.parameters = field, parameters if field is None else ()
+                other.sees = self._rewritten(other, tensor, sees)
+                other.parameters = tuple(dict.fromkeys((*other.parameters, *parameters)))
+        known.sees, known.parameters = sees, parameters
 
     def _rewritten(
-        self, other: Known, tensor: Tensor, field: Field | Unknown | None
+        self, other: Known, tensor: Tensor, sees: Field | Unknown | None
     ) -> Field | Unknown | None:
-        """What a tensor sees once this view of it has been written to: exact where only channels were left out."""
-        base = other.tensor
-        if field is None or isinstance(other.sees, Unknown):
-            return other.sees
-        if isinstance(field, Unknown) or _layout(base) == _layout(tensor):
-            return field
-        fields = [f for f in (field, other.sees) if f is not None]
+        """What a tensor sees once a view of it has been written to: exact where only channels were left out."""
+        base, fields = other.tensor, [f for f in (sees, other.sees) if f is not None]
+        if sees is None or any(isinstance(f, Unknown) for f in fields):
+            return other.sees if sees is None or isinstance(other.sees, Unknown) else sees
+        if _layout(base) == _layout(tensor):
+            return sees
         try:
-            if (
-                base.ndim != 4
-                or _layout(base, but=1) != _layout(tensor, but=1)
-                or any(f.mixes_dim(1) for f in fields)
-            ):
-                raise NoField("")
-            axes = (
-                united(self.frame, i, [(f.axes[i], base.shape) for f in fields], base.shape) for i in (0, 1)
-            )
-            return Field(*axes, pooled=all(f.pooled for f in fields))
+            lines = all(isinstance(a, Line) and a.dim != 1 for f in fields for a in f.axes)
+            if base.ndim != 4 or not lines or _layout(base, but=1) != _layout(tensor, but=1):
+                raise NoField
+            pairs = zip(self.extents, *(f.axes for f in fields), strict=True)
+            axes = tuple(united(e, [(axis, base.shape) for axis in axes], base.shape) for e, *axes in pairs)
+            return Field(axes, pooled=all(f.pooled for f in fields))
         except NoField:
             where = self.step.label if self.step else "The model"
             return Unknown(
@@ -315,12 +301,11 @@ def _layout(tensor: Tensor, but: int | None = None) -> list[tuple[int, int]]:
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
     """Whether the memory of two views may have addresses in common."""
-    starts = [t.storage_offset() for t in (one, other)]
-    ends = [
-        start + sum((n - 1) * step for n, step in zip(t.shape, t.stride(), strict=True))
-        for start, t in zip(starts, (one, other), strict=True)
-    ]
-    return starts[0] <= ends[1] and starts[1] <= ends[0]
+    (start, end), (other_start, other_end) = (
+        (t.storage_offset(), t.storage_offset() + sum((n - 1) * step for n, step in _layout(t)))
+        for t in (one, other)
+    )
+    return start <= other_end and other_start <= end
 
 
 class Recorder(TorchFunctionMode):
@@ -354,7 +339,8 @@ class Recorder(TorchFunctionMode):
             with self:
                 self.model(images)
         except Exception as error:
-            raise ValueError(self._sentence(error)) from error
+            self._blame(error, _label("", self.model), [])
+            raise ValueError(self._failure[1]) from error
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -373,14 +359,17 @@ class Recorder(TorchFunctionMode):
             result = func(*args, **kwargs)
         except Exception as error:
             if function not in _READS:  # else the module that decides by a value is to blame
-                self._blame(error, _complaint(step.label, self._shapes((args, kwargs)), error))
+                self._blame(error, step.label, self._shapes((args, kwargs)))
             raise
         finally:
             self._open(None)
-        output = args[0] if name == "__setitem__" else _first_tensor(result)
-        if output is not None and self._is_tracked(output) and (step.tracked or function in ("dropout",)):
-            shapes = self._shapes((args, kwargs))
-            step.in_shape = shapes[0] if shapes else ()
+        output = args[0] if name == "__setitem__" else next(tensors_in(result), None)
+        if (
+            output is not None
+            and self._is_tracked(output)
+            and (step.tracked or function == "dropout" or not self.operations)
+        ):
+            step.in_shape = next(iter(self._shapes((args, kwargs))), ())
             self._finish(step, output)
         return result
 
@@ -395,7 +384,7 @@ class Recorder(TorchFunctionMode):
 
     def _shapes(self, value: Any) -> list[Shape]:
         """Shapes of the tensors that come from the image."""
-        return [tuple(t.shape) for t in leaves(value) if isinstance(t, Tensor) and self._is_tracked(t)]
+        return [tuple(t.shape) for t in tensors_in(value) if self._is_tracked(t)]
 
     def _finish_lone(self, step: Step, output: Tensor) -> None:
         """An operation that no torch function called, such as those of a scripted function."""
@@ -410,7 +399,7 @@ class Recorder(TorchFunctionMode):
 
     def _put_out(self, name: str, output: Any, new: bool = False) -> None:
         """A layer or a container is done."""
-        tensor = _first_tensor(output)
+        tensor = next(tensors_in(output), None)
         if tensor is None:
             return
         self.uses[name] += new
@@ -434,17 +423,20 @@ class Recorder(TorchFunctionMode):
             try:
                 output = forward(*args, **kwargs)
             except Exception as error:
-                self._blame(error, _complaint(_label(name, module), shapes, error))
+                self._blame(error, _label(name, module), shapes)
                 raise
             finally:
                 self._place = place
                 if leaf:
                     self._open(None)
-            tensor = _first_tensor(output)
-            row = leaf and tensor is not None and self._row_of(step, tensor, (args, kwargs))
-            if row:
-                given = shapes or [tuple(t.shape) for t in leaves((args, kwargs)) if isinstance(t, Tensor)]
-                row.in_shape = given[0] if given else ()
+            tensor = next(tensors_in(output), None)
+            row = self._row_of(step, tensor, (args, kwargs)) if leaf and tensor is not None else None
+            if row is not None:
+                row.in_shape = (
+                    next((tuple(t.shape) for t in tensors_in((args, kwargs))), ())
+                    if not shapes
+                    else shapes[0]
+                )
                 self._finish(row, tensor)
             else:
                 self._put_out(name, output, True)
@@ -459,9 +451,11 @@ class Recorder(TorchFunctionMode):
         """
         if step.tracked or self._is_tracked(output):
             return step
-        if not self.operations or not step.aside.parameters:
-            return None
-        if any(self.operations.parameters(t) for t in leaves(given) if isinstance(t, Tensor)):
+        if (
+            not self.operations
+            or not step.aside.parameters
+            or any(map(self.operations.parameters, tensors_in(given)))
+        ):
             return None
         step.aside.module = step.module
         self.operations.learn(output, None)
@@ -476,15 +470,10 @@ class Recorder(TorchFunctionMode):
             name = f"{base}_{number}"
         return name
 
-    def _blame(self, error: Exception, sentence: str) -> None:
+    def _blame(self, error: Exception, layer: str, given: list[Shape]) -> None:
         """Remember the sentence of whoever met the error first: the innermost layer."""
         if self._failure is None or self._failure[0] is not error:
-            self._failure = (error, sentence)
-
-    def _sentence(self, error: Exception) -> str:
-        if self._failure is not None and self._failure[0] is error:
-            return self._failure[1]
-        return _complaint(_label("", self.model), [], error)
+            self._failure = (error, _complaint(layer, given, error))
 
 
 _SAME = {
@@ -570,14 +559,6 @@ def _complaint(layer: str, given: list[Shape], error: Exception) -> str:
     return f"{layer} cannot take {shapes}: {text or type(error).__name__}."
 
 
-def _refuse_what_meta_takes(op: Operation, given: dict) -> None:
-    """Settings that a real convolution refuses and one on the meta device does not."""
-    if op.name == "convolution":
-        for name, least in (("padding", 0), ("dilation", 1)):
-            if min(given[name]) < least:
-                raise ValueError(f"{name} must be at least {least}, got {min(given[name])}")
-
-
 def _named_bias(name: str) -> bool:
     return re.search(r"(^|_)bias(\d*|_.*)$", name.rpartition(".")[2]) is not None
 
@@ -614,24 +595,13 @@ _READS = {"bool", "int", "float", "complex", "index", "contains", "array", "item
 _OPERATORS = {"add", "sub", "mul", "truediv", "div", "matmul", "pow", "floordiv"}
 
 
-def _first_tensor(value: Any) -> Tensor | None:
-    return (
-        value
-        if isinstance(value, Tensor)
-        else next((t for t in leaves(value) if isinstance(t, Tensor)), None)
-    )
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """All that is in nested tuples, lists and dicts."""
-    if isinstance(value, tuple | list):
-        for item in value:
-            yield from leaves(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    else:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
         yield value
+    elif isinstance(value, tuple | list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(item)
 
 
 def map_tensors(change: Callable, value: Any) -> Any:
