@@ -36,6 +36,10 @@ class Line(NamedTuple):
     size: int
     stride: int
 
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return () if self.dim is None else (self.dim,)
+
     def window(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Line":
         start, size = self.start - padding * self.stride, self.size + dilation * (kernel - 1) * self.stride
         return Line(self.dim, start, size, self.stride * stride)
@@ -66,4 +70,5 @@ class Field:
     @property
     def is_map(self) -> bool:
         """Whether rows and columns of the image are still rows and columns of the tensor."""
-        return not self.pooled and all(isinstance(a, Line) and a.dim is not None for a in self.axes)
+        rows, columns = (axis.dims for axis in self.axes)
+        return not self.pooled and len(rows) == len(columns) == 1 and rows != columns

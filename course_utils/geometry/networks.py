@@ -9,9 +9,9 @@ from course_utils.geometry.copies import undisturbed
 from course_utils.geometry.fields import Field, NoField, ReceptiveField, Unknown
 from course_utils.geometry.places import public
 from course_utils.geometry.rows import shown, tabulate
-from course_utils.geometry.sizes import Shape
+from course_utils.geometry.sizes import Shape, checked_integer
 from course_utils.geometry.table import LayerTable
-from course_utils.geometry.trace import Trace, output_of, trace
+from course_utils.geometry.trace import Step, Trace, output_of, trace
 
 
 def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
@@ -105,7 +105,7 @@ def _found(
 ) -> tuple[str, int, Shape, Field | Unknown | None]:
     """A layer's name, which of its uses is meant, and what it puts out then."""
     if layer is None:
-        maps = [s for s in traced.steps if isinstance(s.sees, Unknown) or (s.sees and s.sees.is_map)]
+        maps = [s for s in traced.steps if isinstance(s.sees, Unknown) or _is_map(s)]
         if not maps:
             raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
         return maps[-1].name, maps[-1].use, maps[-1].out_shape, maps[-1].sees
@@ -117,6 +117,10 @@ def _found(
     raise ValueError(f"There is no layer {layer!r}; there are {', '.join(map(repr, near))} and others.")
 
 
+def _is_map(step: Step) -> bool:
+    return isinstance(step.sees, Field) and step.sees.is_map and len(step.out_shape) == 4
+
+
 def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shape) -> ReceptiveField:
     if isinstance(field, Unknown):
         raise ValueError(field.reason)
@@ -125,7 +129,8 @@ def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shap
     try:
         return public(traced.in_shape[1:], field, shape)
     except NoField as reason:
-        raise ValueError(f"Layer {name!r} {reason}") from None
+        layer = f"Layer {name!r}" if name else "The model"
+        raise ValueError(f"{layer} {reason}") from None
 
 
 def _unit_index(name: str, shape: Shape, unit: tuple[int, ...] | None) -> tuple:
@@ -134,10 +139,13 @@ def _unit_index(name: str, shape: Shape, unit: tuple[int, ...] | None) -> tuple:
         raise ValueError(f"Layer {name!r} is no feature map: its output has shape {shape}.")
     if unit is None:
         unit = (shape[1] // 2, shape[2] // 2)
-    limits = shape[-len(unit) :]
-    if len(unit) not in (2, 3) or not all(0 <= i < n for i, n in zip(unit, limits, strict=True)):
+    try:
+        place = tuple(checked_integer("unit", i, 0) for i in unit)
+    except (TypeError, ValueError):
+        place = ()
+    if len(place) not in (2, 3) or any(i >= n for i, n in zip(place, shape[-len(place) :], strict=True)):
         raise ValueError(
             f"unit must be (row, column) or (channel, row, column) inside {shape}, the output of {name!r}, "
-            f"got {unit}."
+            f"got {unit!r}."
         )
-    return (slice(None),) * (3 - len(unit)) + tuple(unit)
+    return (slice(None),) * (3 - len(place)) + place

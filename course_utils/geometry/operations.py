@@ -321,13 +321,17 @@ def _adaptive(extent: int, call: Call, seen: list[Part]) -> Axis:
 def _padding(extent: int, call: Call, seen: list[Part]) -> Axis:
     """Padding moves the start; filled with copies of pixels, it counts as if they were new ones."""
     _, _, shape, axis = seen[0]
+    if shape == call.out.shape:
+        return axis
     if isinstance(axis, Scattered):
         raise NoField(_APART)
     before = dict(zip(range(len(shape) - 1, -1, -1), (call["pad"] or call["padding"])[::2], strict=False))
     return axis.window(1, 1, before.get(axis.dim, 0))
 
 
-def _refusing(extent: int, call: Call, seen: list[Part]) -> Axis:
+def _restrided(extent: int, call: Call, seen: list[Part]) -> Axis:
+    if seen[0][2] == call.out.shape:  # another order in memory alone
+        return seen[0][3]
     raise NoField(f"computes {call.op.name}, whose receptive field is not known here.")
 
 
@@ -376,7 +380,7 @@ RULES: dict[str, Rule] = {
     for names, rule in (
         (_ELEMENTWISE, _meeting),
         ({"copy"}, _copying),
-        ({"as_strided"}, _refusing),
+        ({"as_strided"}, _restrided),
         (PICKS | SPLITS | {"_unsafe_view"}, _moving),
         ({"cat", "stack"}, _joining),
         (_PRODUCTS, _product),

@@ -23,6 +23,10 @@ class Scattered:
     high: Tensor
     slack: int
 
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return tuple(d for d, n in enumerate(self.low.shape) if n > 1)
+
     def each(self, change: Callable[[Tensor], Tensor]) -> "Scattered":
         return Scattered(change(self.low), change(self.high), self.slack)
 
@@ -67,7 +71,7 @@ def gathered(extent: int, axis: Scattered) -> Axis:
             not t.stride(dim) or (t == t.narrow(dim, 0, 1)).all() for t in (axis.low, axis.high)
         ):
             axis = axis.each(lambda t, dim=dim: t.narrow(dim, 0, 1))
-    dims = [dim for dim, n in enumerate(axis.low.shape) if n > 1]
+    dims = axis.dims
     low, size = axis.low.flatten(), (axis.high - axis.low).flatten()
     if len(dims) > 1 or not size.isfinite().all() or (size != size[0]).any():
         return axis
@@ -212,8 +216,9 @@ def public(extents: Shape, field: Field, shape: Shape) -> ReceptiveField:
     lines = []
     for extent, axis in zip(extents, field.axes, strict=True):
         if isinstance(axis, Scattered):
-            vector = len(shape) == 2 and shape[0] == 1
-            axis = summed(extent, axis, shape, range(len(shape)) if vector else {1})
+            vector = len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)
+            channels = {1} if len(shape) > 3 else set()
+            axis = summed(extent, axis, shape, range(len(shape)) if vector else channels)
         if isinstance(axis, Scattered):
             raise NoField("has outputs that see windows of different places, not evenly spaced.")
         lines.append(axis)

@@ -53,11 +53,11 @@ class Step:
     use: int = 1  # a module that is used again makes another step
     tracked: bool = False  # the image flows into it
     parameters: dict[str, bool] = field(default_factory=dict)  # names, and whether each is a bias
+    idle: dict[str, bool] = field(default_factory=dict)  # those that work on constants
     moves: bool = True  # it only moves values
     macs: int = 0
     windows: int = 0
     uncounted: str = ""
-    aside: "Step | None" = None  # what a layer does to constants, counted apart
 
     @property
     def label(self) -> str:
@@ -138,6 +138,7 @@ class Operations(TorchDispatchMode):
         self.step: Step | None = None
         self.finish: Callable[[Step, Tensor], None] = lambda step, output: None
         self.known: dict[int, Known] = {}
+        self.biases: set[str] = set()  # the names of parameters that torch was given as such
         self._metas: dict[int, Tensor] = {}  # what stands for real tensors
         self.extents = tuple(image.shape[-2:]) if image.ndim == 4 else (1, 1)
         pixels = Field((Line(2, 0, 1, 1), Line(3, 0, 1, 1)))
@@ -216,8 +217,8 @@ class Operations(TorchDispatchMode):
             (argument, name) for argument, t in tensors if self.sees(t) is None for name in self.parameters(t)
         ]
         names = () if seen else tuple(dict.fromkeys(name for _, name in uses))
-        if seen or step.module is not None:
-            self._count(step if seen else step.aside, Call(func, op, given, seen, outputs[0]), uses)
+        if tensors:
+            self._count(step, Call(func, op, given, seen, outputs[0]), uses)
         sees = None
         for place, output in enumerate(outputs):
             if seen and op.name not in CREATES and (place == 0 or op.is_view or op.name in SPLITS):
@@ -239,17 +240,16 @@ class Operations(TorchDispatchMode):
             self.finish(step, outputs[0])
 
     def _count(self, step: Step, call: Call, uses: list[tuple[str, str]]) -> None:
-        step.tracked = True
-        step.moves &= call.op.is_view or call.op.name in ("_unsafe_view", "clone", "_to_copy")
+        macs, parameters = macs_of(call), step.parameters if call.seen else step.idle
         for argument, name in uses:
-            added = argument == "bias" or call.op.name == "addmm" or _named_bias(name)
-            step.parameters[name] = (
-                step.parameters.get(name, True) and added and argument not in ("weight", "mat2")
-            )
-        macs = macs_of(call)
-        step.uncounted = step.uncounted or (call.op.name.strip("_") if macs is None else "")
+            added = argument == "bias" or call.op.name == "addmm" or name in self.biases or _named_bias(name)
+            parameters[name] = parameters.get(name, True) and added and argument not in ("weight", "mat2")
         step.macs += macs or 0
-        step.windows += windows_of(call) if call.seen else 0
+        if call.seen:
+            step.tracked = True
+            step.moves &= call.op.is_view or call.op.name in ("_unsafe_view", "clone", "_to_copy")
+            step.uncounted = step.uncounted or (call.op.name.strip("_") if macs is None else "")
+            step.windows += windows_of(call)
 
     def _field(self, step: Step, call: Call) -> Field | Unknown:
         unknown = next((t.field for t in call.seen if isinstance(t.field, Unknown)), None)
@@ -354,6 +354,9 @@ class Recorder(TorchFunctionMode):
         if self._step is not None:
             return func(*args, **kwargs)
         function = _plain(name)
+        if self.operations and (function == "linear" or function.startswith("conv")):
+            for bias in tensors_in(kwargs.get("bias", args[2:3])):
+                self.operations.biases.update(self.operations.parameters(bias))
         step = self._open(Step(self._free_name(function), function, None))
         try:
             result = func(*args, **kwargs)
@@ -414,12 +417,10 @@ class Recorder(TorchFunctionMode):
         @functools.wraps(forward)
         def watched(*args, **kwargs):
             if self._step is not None:  # inside a layer that is one row already
-                return forward(*args, **kwargs)
+                return self._inside(name, forward, args, kwargs)
             place, self._place = self._place, name
-            shapes = self._shapes((args, kwargs))
-            if leaf:
-                aside = Step(name, type(module).__name__, None)
-                step = self._open(Step(name, type(module).__name__, module, aside=aside))
+            shapes = self._shapes((args, kwargs)) or [tuple(t.shape) for t in tensors_in((args, kwargs))]
+            step = self._open(Step(name, type(module).__name__, module)) if leaf else None
             try:
                 output = forward(*args, **kwargs)
             except Exception as error:
@@ -427,39 +428,35 @@ class Recorder(TorchFunctionMode):
                 raise
             finally:
                 self._place = place
-                if leaf:
-                    self._open(None)
+                self._open(None)
             tensor = next(tensors_in(output), None)
-            row = self._row_of(step, tensor, (args, kwargs)) if leaf and tensor is not None else None
-            if row is not None:
-                row.in_shape = (
-                    next((tuple(t.shape) for t in tensors_in((args, kwargs))), ())
-                    if not shapes
-                    else shapes[0]
-                )
-                self._finish(row, tensor)
+            if step is not None and tensor is not None and self._is_row(step, tensor, (args, kwargs)):
+                step.in_shape = next(iter(shapes), ())
+                self._finish(step, tensor)
             else:
                 self._put_out(name, output, True)
             return output
 
         return watched
 
-    def _row_of(self, step: Step, output: Tensor, given: Any) -> Step | None:
-        """What a layer did to the image, or, where it has weights of its own, to constants.
+    def _inside(self, name: str, forward: Callable, args: tuple, kwargs: dict) -> Any:
+        layer = self._step
+        if "parametrizations" in name.split("."):  # makes weights from weights, which is not the layer's work
+            self._open(Step(name, "", None))
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            self._open(layer)
 
-        One that makes weights from weights (a parametrisation) is no row.
-        """
+    def _is_row(self, step: Step, output: Tensor, given: Any) -> bool:
+        """Whether a layer works on the image, or with weights of its own on constants (and not on other weights)."""
         if step.tracked or self._is_tracked(output):
-            return step
-        if (
-            not self.operations
-            or not step.aside.parameters
-            or any(map(self.operations.parameters, tensors_in(given)))
-        ):
-            return None
-        step.aside.module = step.module
+            return True
+        if not step.idle or any(map(self.operations.parameters, tensors_in(given))):
+            return False
+        step.parameters = step.idle
         self.operations.learn(output, None)
-        return step.aside
+        return True
 
     def _free_name(self, function: str) -> str:
         """The function's name behind its module's, numbered from the second on."""
@@ -519,7 +516,7 @@ def _is_leaf(module: nn.Module) -> bool:
         return True
     kinds = [c for c in type(module).__mro__ if c is not nn.Module]
     from_torch = any(c.__module__.startswith("torch.nn.modules.") for c in kinds)
-    return from_torch and not any(module.children())
+    return from_torch and all(name == "parametrizations" for name, _ in module.named_children())
 
 
 def _check_model(model: object) -> None:
