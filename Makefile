@@ -82,6 +82,6 @@ test: lint
 
 # Packages of the extra `bench` that do not install leave rows that say so.
 bench: setup-test
-	@$(PY) -c "import rf_calc, torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
+	@$(PY) -c "import torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
 		--disable-pip-version-check --constraint constraints.txt --editable ".[bench]" || true
 	@$(STATE_ENV) $(PY) benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)

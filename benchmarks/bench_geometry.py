@@ -1,24 +1,19 @@
-"""`layer_table` beside torchinfo, and receptive fields beside the PyTorch packages that can be installed.
+"""`layer_table` beside torchinfo, and receptive fields beside torchscan: the truth is the support of a gradient."""
 
-Of the packages that say they give a receptive field, pip installs torchscan and rf-calc; receptivefield 0.5
-only with a pip before 24.1, which no longer reads its requirements. The truth is the support of a gradient.
-"""
-
-import contextlib
 import copy
-import io
-from collections.abc import Callable
 
 import torch
 import torchinfo
 from bench_table import attempt, row, side_by_side
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import get_model
 
 from course_utils.geometry import layer_table, receptive_field
-from course_utils.models import googlenet, resnet18
+from course_utils.models import resnet18
 
 REPEATS = 5
+NETWORKS = ("resnet18", "googlenet", "vgg16", "resnet152", "vit_b_16")  # torchvision's
 INSTALL = "it is not installed: pip install -e '.[bench]'"
 
 
@@ -39,17 +34,17 @@ class Skip(nn.Module):
 
 
 def beside_torchinfo(name: str, model: nn.Module, repeats: int) -> dict:
-    """Time of a table; what each reports goes into the note, with torch's FLOP counter as the judge."""
+    """Time of a table, both on the meta device; what each reports goes into the note, judged by torch's counter."""
     image = (3, 224, 224)
     model.eval()
-    seconds = side_by_side(
-        lambda: layer_table(model, image),
-        lambda: torchinfo.summary(model, (1, *image), verbose=0),
-        repeats=repeats,
-    )
-    ours, theirs = layer_table(model, image).total, torchinfo.summary(model, (1, *image), verbose=0)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.zeros(1, *image))
+
+    def summary() -> torchinfo.ModelStatistics:
+        return torchinfo.summary(model, (1, *image), device="meta", verbose=0)
+
+    seconds = side_by_side(lambda: layer_table(model, image), summary, repeats=repeats)
+    ours, theirs = layer_table(model, image).total, summary()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, *image, device="meta"))
     note = (
         f"params {ours.params:,} and {theirs.total_params:,} (torch: {sum(p.numel() for p in model.parameters()):,});"
         f" macs {ours.macs:,} and {theirs.total_mult_adds:,} (torch's counter: {counter.get_total_flops() // 2:,});"
@@ -59,6 +54,7 @@ def beside_torchinfo(name: str, model: nn.Module, repeats: int) -> dict:
         f"layer_table of {name} at 224 pixels; theirs: torchinfo",
         *(1e3 * s for s in seconds),
         unit="ms",
+        goal="ratio <= 1.3",
         note=note,
     )
 
@@ -101,46 +97,30 @@ def torchscan_field(features: nn.Module, channels: int, side: int) -> float:
     return [each["metrics"]["receptive_field"]["value"] for each in layers if each["type"] == "Conv2d"][-1]
 
 
-def rf_calc_field(features: nn.Module, channels: int, side: int) -> float:
-    """The last line of rf-calc's table."""
-    try:
-        import rf_calc
-    except ImportError:
-        raise RuntimeError(INSTALL) from None
-    with contextlib.redirect_stdout(io.StringIO()):
-        table = rf_calc.receptive_field(features, side)
-    return float(table["Receptive_field"].iloc[-1].partition("*")[0])
-
-
-PACKAGES: dict[str, tuple[Callable, str]] = {
-    "torchscan": (torchscan_field, "torchscan gives each layer its own kernel, not the path up to it"),
-    "rf-calc": (rf_calc_field, "rf-calc adds up printed layers as if they were one chain"),
-}
-
-
-def field_row(name: str, features: nn.Module, channels: int, side: int, package: str) -> dict:
-    """What we and a package answer, against the gradient; and the times."""
-    field, comment = PACKAGES[package]
-    theirs = field(features, channels, side)
+def field_row(name: str, features: nn.Module, channels: int, side: int) -> dict:
+    """What we and torchscan answer, against the gradient; and the times."""
+    theirs = torchscan_field(features, channels, side)
     truth = true_field(features, channels, side)
     ours = receptive_field(features, (channels, side, side)).size[0]
     seconds = side_by_side(
         lambda: receptive_field(features, (channels, side, side)),
-        lambda: field(features, channels, side),
+        lambda: torchscan_field(features, channels, side),
         repeats=3,
     )
     note = f"autograd: {truth} px; {1e3 * seconds[0]:.0f} and {1e3 * seconds[1]:.0f} ms"
     if theirs != truth:
-        note += f"; {comment}"
-    what = f"Receptive field of {name}; theirs: {package}"
+        note += "; torchscan gives each layer its own kernel, not the path up to it"
+    what = f"Receptive field of {name}; theirs: torchscan"
     # no ratio: an answer is right or wrong
     return row(what, ours, theirs, unit="px", goal=f"ours == {truth}", note=note) | {"ratio": None}
 
 
 def rows(repeats: int = REPEATS) -> list[dict]:
-    """Tables of two networks, and fields of two with shortcuts."""
+    """Tables of five networks, and fields of two with shortcuts."""
     table = []
-    for name, model in (("ResNet-18", resnet18()), ("GoogLeNet", googlenet(aux_logits=False))):
+    for name in NETWORKS:
+        with torch.device("meta"):
+            model = get_model(name, **({"init_weights": False} if name == "googlenet" else {}))
         table += attempt(
             f"geometry: torchinfo, {name}",
             lambda name=name, model=model: beside_torchinfo(name, model, repeats),
@@ -148,9 +128,8 @@ def rows(repeats: int = REPEATS) -> list[dict]:
     resnet = nn.Sequential(*list(resnet18().children())[:-2]).eval()
     networks = {"ResNet-18's last block": (resnet, 3, 640), "two 3x3 beside a 1x1": (Skip(), 1, 64)}
     for name, network in networks.items():
-        for package in PACKAGES:
-            table += attempt(
-                f"geometry: receptive field of {name}; theirs: {package}",
-                lambda name=name, network=network, package=package: field_row(name, *network, package),
-            )
+        table += attempt(
+            f"geometry: receptive field of {name}; theirs: torchscan",
+            lambda name=name, network=network: field_row(name, *network),
+        )
     return table

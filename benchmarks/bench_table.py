@@ -25,7 +25,7 @@ OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 WORDS = {"<=": "at most", ">=": "at least", "==": "exactly"}
 BEGIN, END = "<!-- bench: written by make bench UPDATE=1 -->", "<!-- /bench -->"
 PACKAGES = ("torch", "torchvision", "numpy", "torchmetrics", "scikit-learn", "torchinfo", "torchscan")
-PACKAGES += ("rf-calc", "matplotlib", "ipywidgets", "jupyterlab")
+PACKAGES += ("matplotlib", "ipywidgets", "jupyterlab")
 
 
 # Rows

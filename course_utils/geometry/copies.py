@@ -66,10 +66,16 @@ def _copied(value: Any, memo: dict[int, Any], twin: Callable[[Tensor], Tensor]) 
         new = twin(value.detach())
     elif isinstance(value, nn.Module) and not hasattr(kind, "__deepcopy__"):
         new = memo[id(value)] = kind.__new__(kind)
-        new.__dict__.update({key: _copied(item, memo, twin) for key, item in vars(value).items()})
+        for key, item in vars(value).items():
+            kind = type(item)
+            if kind is OrderedDict and not item:  # most of a module's attributes
+                vars(new)[key] = OrderedDict()
+            else:
+                vars(new)[key] = item if kind in _PLAIN else _copied(item, memo, twin)
     elif kind in (dict, OrderedDict):
         new = memo[id(value)] = kind()
-        new.update({key: _copied(item, memo, twin) for key, item in value.items()})
+        for key, item in value.items():
+            new[key] = _copied(item, memo, twin)
     elif kind is list:
         new = memo[id(value)] = []
         new.extend(_copied(item, memo, twin) for item in value)

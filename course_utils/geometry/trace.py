@@ -9,6 +9,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -347,12 +348,12 @@ class Recorder(TorchFunctionMode):
         name = _function_name(func)
         if name == "device" and self.device is not None:
             return self.device  # a constant made there has values, and may be kept for the next image
+        if self._step is not None or name in _PROPERTIES:
+            return func(*args, **kwargs)
         if name in ("__getitem__", "__setitem__"):  # a list would lose its values on the meta device
             args = (args[0], _with_tensors(args[1]), *args[2:])
-        if self.operations and (self._step is None or name in _CHECKING) and not _changes_in_place(name):
+        if self.operations and not _changes_in_place(name):
             args, kwargs = self.operations.on_one_device((args, kwargs))
-        if self._step is not None:
-            return func(*args, **kwargs)
         function = _plain(name)
         if self.operations and (function == "linear" or function.startswith("conv")):
             for bias in tensors_in(kwargs.get("bias", args[2:3])):
@@ -420,9 +421,14 @@ class Recorder(TorchFunctionMode):
                 return self._inside(name, forward, args, kwargs)
             place, self._place = self._place, name
             shapes = self._shapes((args, kwargs)) or [tuple(t.shape) for t in tensors_in((args, kwargs))]
+            if leaf and self.operations:
+                args, kwargs = self.operations.on_one_device((args, kwargs))
             step = self._open(Step(name, type(module).__name__, module)) if leaf else None
             try:
-                output = forward(*args, **kwargs)
+                with (
+                    torch._C.DisableTorchFunction() if leaf else nullcontext()
+                ):  # this mode, for what is one row
+                    output = forward(*args, **kwargs)
             except Exception as error:
                 self._blame(error, _label(name, module), shapes)
                 raise
@@ -494,6 +500,30 @@ def _known_result(op: Operation, given: dict, tensors: list[tuple[str, Tensor]])
     first = tensors[0][1]
     if op.name in _SAME and all(t.shape == first.shape and t.dtype == first.dtype for _, t in tensors):
         return first if op.writes else torch.empty_like(first, device="meta")
+    if op.name == "convolution" and not given["transposed"] and len({t.dtype for _, t in tensors}) == 1:
+        w, bias, settings = (
+            given["weight"],
+            given["bias"],
+            [given[n] for n in ("stride", "padding", "dilation")],
+        )
+        fits = first.shape[1] == w.shape[1] * given["groups"] and (bias is None or bias.shape == w.shape[:1])
+        if fits and w.ndim == first.ndim and w.shape[0] % given["groups"] == 0 and min(settings[1]) >= 0:
+            windows = zip(first.shape[2:], w.shape[2:], *settings, strict=True)
+            sizes = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in windows]
+            return (
+                torch.empty(first.shape[0], w.shape[0], *sizes, dtype=w.dtype, device="meta")
+                if min(sizes) > 0
+                else None
+            )
+    if op.name in ("mm", "addmm", "bmm"):
+        left, right = (t for _, t in tensors[-2:])
+        fits = (
+            left.ndim == right.ndim
+            and left.shape[:-2] == right.shape[:-2]
+            and left.shape[-1] == right.shape[-2]
+        )
+        if fits and left.dtype == right.dtype and (op.name != "addmm" or first.shape == right.shape[1:]):
+            return torch.empty(*left.shape[:-1], right.shape[-1], dtype=left.dtype, device="meta")
     per = None
     if op.name == "native_batch_norm" and given["running_mean"] is not None and not given["training"]:
         per = first.shape[1:2]
@@ -587,7 +617,18 @@ def _changes_in_place(name: str) -> bool:
     )
 
 
-_CHECKING = {"lstm", "gru", "rnn_tanh", "rnn_relu"}  # that all is on one device
+_PROPERTIES = {
+    "shape",
+    "dtype",
+    "is_meta",
+    "ndim",
+    "size",
+    "dim",
+    "requires_grad",
+    "device",
+    "layout",
+    "__len__",
+}
 _READS = {"bool", "int", "float", "complex", "index", "contains", "array", "item", "tolist", "numpy"}
 _OPERATORS = {"add", "sub", "mul", "truediv", "div", "matmul", "pow", "floordiv"}
 
