@@ -124,7 +124,7 @@ def _is_pooled(call: Call, field: Field, pooled: bool) -> bool:
     lines = [a.dim for a in field.axes if isinstance(a, Line)]
     if name in _ADAPTIVE:
         return True
-    if name in _REDUCTIONS and call.out.shape != shape:
+    if name in _REDUCTIONS and len(call.seen) == 1:
         gone = _dims(call, len(shape))
         return pooled or (len(lines) == 2 and all(d is None or d in gone for d in lines))
     if name.startswith("avg") and name in _POOLS:

@@ -171,7 +171,7 @@ def moved(extent: int, axis: Axis, shape: Shape, move: Callable[[Tensor], Tensor
         if found is not None:
             return found
         if axis.stride == 0:
-            return axis._replace(dim=None)
+            return between(extent, axis.start, axis.start + axis.size, 1)
     if shape.numel() > _MOST:
         raise NoField("moves more values than can be followed one by one.")
 
@@ -198,8 +198,11 @@ def _moved_line(extent: int, axis: Line, shape: Shape, move: Callable[[Tensor], 
         return None
     single = shape[axis.dim] == 1
     start = axis.start + view.storage_offset() * axis.stride
+    # A dimension of one position lives on as one; not as the batch, which it may look like.
     dims = [
-        d for d, n in enumerate(view.shape) if view.stride(d) and (n > 1 or (single and (d or not axis.dim)))
+        d
+        for d, n in enumerate(view.shape)
+        if view.stride(d) and (n > 1) != single and (d or not axis.dim or n > 1)
     ]
     if not dims:
         return between(extent, start, start + axis.size, axis.stride)
