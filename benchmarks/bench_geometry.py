@@ -8,11 +8,13 @@ import torchinfo
 from bench_table import attempt, row, side_by_side
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import get_model
 
 from course_utils.geometry import layer_table, receptive_field
-from course_utils.models import googlenet, resnet18
+from course_utils.models import resnet18
 
 REPEATS = 5
+NETWORKS = ("resnet18", "googlenet", "vgg16", "resnet152", "vit_b_16")  # torchvision's
 INSTALL = "it is not installed: pip install -e '.[bench]'"
 
 
@@ -33,17 +35,17 @@ class Skip(nn.Module):
 
 
 def beside_torchinfo(name: str, model: nn.Module, repeats: int) -> dict:
-    """Time of a table; what each reports goes into the note, with torch's FLOP counter as the judge."""
+    """Time of a table, both on the meta device; what each reports goes into the note, judged by torch's counter."""
     image = (3, 224, 224)
     model.eval()
-    seconds = side_by_side(
-        lambda: layer_table(model, image),
-        lambda: torchinfo.summary(model, (1, *image), verbose=0),
-        repeats=repeats,
-    )
-    ours, theirs = layer_table(model, image).total, torchinfo.summary(model, (1, *image), verbose=0)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.zeros(1, *image))
+
+    def summary() -> torchinfo.ModelStatistics:
+        return torchinfo.summary(model, (1, *image), device="meta", verbose=0)
+
+    seconds = side_by_side(lambda: layer_table(model, image), summary, repeats=repeats)
+    ours, theirs = layer_table(model, image).total, summary()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, *image, device="meta"))
     note = (
         f"params {ours.params:,} and {theirs.total_params:,} (torch: {sum(p.numel() for p in model.parameters()):,});"
         f" macs {ours.macs:,} and {theirs.total_mult_adds:,} (torch's counter: {counter.get_total_flops() // 2:,});"
@@ -53,6 +55,7 @@ def beside_torchinfo(name: str, model: nn.Module, repeats: int) -> dict:
         f"layer_table of {name} at 224 pixels; theirs: torchinfo",
         *(1e3 * s for s in seconds),
         unit="ms",
+        goal="ratio <= 1.3",
         note=note,
     )
 
@@ -114,8 +117,10 @@ def field_row(name: str, features: nn.Module, channels: int, side: int) -> dict:
 
 
 def rows(repeats: int = REPEATS) -> Iterator[dict]:
-    """Tables of two networks, and fields of two with shortcuts."""
-    for name, model in (("ResNet-18", resnet18()), ("GoogLeNet", googlenet(aux_logits=False))):
+    """Tables of five networks, and fields of two with shortcuts."""
+    for name in NETWORKS:
+        with torch.device("meta"):
+            model = get_model(name, **({"init_weights": False} if name == "googlenet" else {}))
         yield from attempt(
             f"geometry: torchinfo, {name}",
             lambda name=name, model=model: beside_torchinfo(name, model, repeats),

@@ -1,19 +1,16 @@
 """The package behind the lectures: models, measurements, training, pictures and explorers.
 
-`geometry` and `metrics` are loaded at once; every other module on first use, so that
-`import course_utils` costs little more than `import torch`.
+Every module is loaded on first use, so that `import course_utils` costs nothing, and what needs no torch
+(`geometry.sizes`, the pictures of the explorers) works without it.
 """
 
 from importlib import import_module
 
-from course_utils import geometry, metrics
-
-_ON_FIRST_USE = ("data", "explorers", "models", "plots", "training")
-__all__ = ["geometry", "metrics", *_ON_FIRST_USE]
+__all__ = ["data", "explorers", "geometry", "metrics", "models", "plots", "training"]
 
 
 def __getattr__(name: str):
-    if name in _ON_FIRST_USE:
+    if name in __all__:
         return import_module(f"course_utils.{name}")
     raise AttributeError(f"module 'course_utils' has no attribute {name!r}")
 

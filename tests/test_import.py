@@ -1,4 +1,4 @@
-"""`import course_utils` costs little more than `import torch`, and draws nothing in but torch."""
+"""`import course_utils` loads nothing, each module comes on first use, and arithmetic needs no torch."""
 
 import json
 import subprocess
@@ -6,37 +6,38 @@ import sys
 
 import pytest
 
-CODE = """
-import json, sys, time
-import torch
-start = time.perf_counter()
-import course_utils
-seconds = time.perf_counter() - start
-heavy = ("matplotlib", "torchvision", "ipywidgets", "pandas", "sklearn", "PIL")
-print(json.dumps({"seconds": seconds, "loaded": [name for name in heavy if name in sys.modules]}))
-"""
+HEAVY = ("torch", "numpy", "matplotlib", "torchvision", "ipywidgets", "pandas", "sklearn", "PIL")
 
 
-@pytest.fixture(scope="module")
-def imported() -> dict:
-    runs = [
-        subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-        for _ in range(2)
-    ]
-    return min((json.loads(run.stdout) for run in runs), key=lambda run: run["seconds"])
+def loaded_by(statement: str) -> list[str]:
+    """Which of HEAVY a new Python holds after the statement."""
+    code = f"import json, sys\n{statement}\nprint(json.dumps([m for m in {HEAVY} if m in sys.modules]))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
 
 
-def test_no_plotting_and_no_torchvision(imported):
-    assert imported["loaded"] == []
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import course_utils",
+        "import course_utils.geometry.sizes",
+        "from course_utils.geometry import LayerRow, LayerTable, ReceptiveField, conv_layer",
+        "from course_utils import geometry; geometry.output_size(224, 11, 4, 2)",
+    ],
+)
+def test_nothing_heavy_is_loaded(statement):
+    assert loaded_by(statement) == []
 
 
-def test_it_is_quick(imported):
-    assert imported["seconds"] < 0.3
+def test_measuring_a_network_loads_no_pictures():
+    assert set(loaded_by("from course_utils.geometry import layer_table")) <= {"torch", "numpy"}
 
 
 def test_modules_come_on_first_use():
     import course_utils
 
     assert course_utils.data.fashion_mnist and course_utils.plots.COLOURS
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = course_utils.nothing
+    assert course_utils.geometry.layer_table and "layer_table" in dir(course_utils.geometry)
+    for module in (course_utils, course_utils.geometry):
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = module.nothing

@@ -2,20 +2,16 @@
 
 One layer: `output_size`, `conv_layer`, `pool_layer`, `linear_layer`. A network: `layer_table`,
 `receptive_field`, `receptive_fields`, `effective_receptive_field`; they run it once on torch's meta device,
-which needs neither memory nor time, and leave it as it was.
+which needs neither memory nor time, and leave it as it was. Only these load torch, when they are first asked for.
 """
 
-from difflib import get_close_matches
+from importlib import import_module
 
-import torch
-from torch import Tensor, nn
+from course_utils.geometry.fields import ReceptiveField
+from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, output_size, pool_layer
+from course_utils.geometry.table import LayerRow, LayerTable
 
-from course_utils.geometry.fields import Field, ReceptiveField, Unknown
-from course_utils.geometry.propagation import Fields
-from course_utils.geometry.sizes import LayerSize, Shape, conv_layer, linear_layer, output_size, pool_layer
-from course_utils.geometry.table import LayerRow, LayerTable, tabulate
-from course_utils.geometry.trace import Ref, Trace, output_of, trace
-
+_WITH_TORCH = ("effective_receptive_field", "layer_table", "receptive_field", "receptive_fields")
 __all__ = [
     "LayerRow",
     "LayerSize",
@@ -32,132 +28,11 @@ __all__ = [
 ]
 
 
-def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
-    """Every layer of a network, in the order of computation, with its size, cost and receptive field.
-
-    `input_shape` is without the batch: (channels, height, width) for an image. Rows are named as in
-    `model.named_modules()`; a function called outside a layer (an addition, `torch.flatten`) is named after
-    itself, behind the module that calls it. A layer used twice has two rows and counts its weights once in
-    `.total`. The network is taken in evaluation mode, so dropout costs nothing and auxiliary heads that
-    only training uses have no rows; it may be on any device, the meta device included.
-    Counts are those of one input. Normalisation has weights and biases but no multiply-adds, as in
-    torchvision's and torch's own counts.
-    Raises ValueError, naming the layer, where the input does not fit or the shapes alone do not decide what
-    is computed.
-    """
-    traced = trace(model, input_shape)
-    return _tabulated(model, traced, Fields(traced) if len(input_shape) == 3 else None)
+def __getattr__(name: str):
+    if name in _WITH_TORCH:
+        return getattr(import_module("course_utils.geometry.networks"), name)
+    raise AttributeError(f"module 'course_utils.geometry' has no attribute {name!r}")
 
 
-def receptive_field(model: nn.Module, input_shape: Shape, layer: str | None = None) -> ReceptiveField:
-    """What one output of a layer sees of the input image.
-
-    `input_shape` is (channels, height, width). `layer` is a module's name (the last output, where it is used
-    more than once) or a row of `layer_table`; None is the last feature map: the last output before global
-    or adaptive pooling, flattening or a linear layer.
-    The field is theoretical: not clipped at the border, and the union over all channels and, where branches
-    meet, over the branches. What summarises the image sees the whole of it: global pooling, flattening, group
-    and instance normalisation, and thus also every layer behind a squeeze-and-excitation block.
-    Raises ValueError where no single size and stride describe the field: after upsampling, say, or where
-    branches of different stride meet.
-    """
-    _, fields, traced = _traced_image(model, input_shape)
-    _, _, output = _found(model, fields, traced, layer)
-    return _public(fields.of.get(output.key))
-
-
-def receptive_fields(model: nn.Module, input_shape: Shape) -> dict[str, ReceptiveField]:
-    """`receptive_field` of every row of `layer_table`, by name, in the order of computation.
-
-    A layer used more than once has the field of its last use.
-    Raises ValueError at the first layer whose field no single size and stride describe.
-    """
-    table, fields, traced = _traced_image(model, input_shape)
-    names = {row.name for row in table}
-    return {step.name: _public(fields.of.get(step.output.key)) for step in traced.steps if step.name in names}
-
-
-def effective_receptive_field(
-    model: nn.Module,
-    images: Tensor,
-    layer: str | None = None,
-    unit: tuple[int, int] | tuple[int, int, int] | None = None,
-) -> Tensor:
-    """How much each input pixel moves one unit: the mean absolute gradient, scaled to a maximum of 1.
-
-    `images` is [N, C, H, W], the result [H, W] on the CPU. The mean is over images and input channels.
-    `layer` is as in `receptive_field`. `unit` is (row, column), whose channels are summed before the
-    gradient is taken, or (channel, row, column) for one of them; None is the centre. Where nothing moves the
-    unit, all is 0.
-    Raises ValueError for a layer that is no feature map, and a unit outside it.
-    Source: Luo et al. 2016, "Understanding the effective receptive field in deep convolutional neural
-    networks".
-    """
-    if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
-        given = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"images must be a tensor of shape [N, C, H, W] with N of at least 1, got {given}.")
-    _, fields, traced = _traced_image(model, tuple(images.shape[1:]))
-    name, use, output = _found(model, fields, traced, layer)
-    place = _unit_index(name, output.shape[1:], unit)
-    weight = next(model.parameters(), images)
-    if weight.is_meta or images.is_meta:
-        raise ValueError("A gradient needs values: give a model and images that are not on the meta device.")
-    total = torch.zeros(images.shape[-2:])
-    # A few at a time: the gradient keeps every activation in memory.
-    for some in images.detach().to(weight.device, weight.dtype).split(8):
-        some = some.clone().requires_grad_()
-        with torch.enable_grad():
-            # A copy, because a first layer may work in place.
-            values = output_of(model, some.clone(), name, use)
-            (gradient,) = torch.autograd.grad(values[(slice(None), *place)].sum(), some)
-        total += gradient.abs().sum((0, 1)).float().cpu()
-    return total / total.max() if total.max() > 0 else total
-
-
-def _traced_image(model: nn.Module, input_shape: Shape) -> tuple[LayerTable, Fields, Trace]:
-    if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
-        raise ValueError(f"input_shape must be (channels, height, width), got {input_shape!r}.")
-    traced = trace(model, input_shape)
-    fields = Fields(traced)
-    return _tabulated(model, traced, fields), fields, traced
-
-
-def _tabulated(model: nn.Module, traced: Trace, fields: Fields | None) -> LayerTable:
-    return tabulate(traced, fields, {name: p.numel() for name, p in model.named_parameters()})
-
-
-def _found(model: nn.Module, fields: Fields, traced: Trace, layer: str | None) -> tuple[str, int, Ref]:
-    """A layer's name, which of its uses is meant, and what it puts out then."""
-    if layer is None:
-        if fields.last_map is None:
-            raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
-        return fields.last_map.name, fields.last_map.use, fields.last_map.output
-    if layer in traced.outputs:
-        return layer, traced.uses[layer], traced.outputs[layer]
-    if layer in dict(model.named_modules()):
-        raise ValueError(f"Layer {layer!r} is not used when the model runs in evaluation mode.")
-    near = get_close_matches(str(layer), list(traced.outputs), n=3, cutoff=0.4) or list(traced.outputs)[:3]
-    raise ValueError(f"There is no layer {layer!r}; there are {', '.join(map(repr, near))} and others.")
-
-
-def _public(field: Field | Unknown | None) -> ReceptiveField:
-    if isinstance(field, Unknown):
-        raise ValueError(field.reason)
-    if field is None:
-        raise ValueError("The layer does not see the input at all.")
-    return field.public()
-
-
-def _unit_index(name: str, shape: Shape, unit: tuple[int, ...] | None) -> tuple:
-    """The index of the unit behind the batch's; its channels are summed unless it names one."""
-    if len(shape) != 3:
-        raise ValueError(f"Layer {name!r} is no feature map: its output has shape {shape}.")
-    if unit is None:
-        unit = (shape[1] // 2, shape[2] // 2)
-    limits = shape[-len(unit) :]
-    if len(unit) not in (2, 3) or not all(0 <= i < n for i, n in zip(unit, limits, strict=True)):
-        raise ValueError(
-            f"unit must be (row, column) or (channel, row, column) inside {shape}, the output of {name!r}, "
-            f"got {unit}."
-        )
-    return (slice(None),) * (3 - len(unit)) + tuple(unit)
+def __dir__() -> list[str]:
+    return sorted(__all__)

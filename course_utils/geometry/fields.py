@@ -7,7 +7,7 @@ Source: Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,21 @@ class ReceptiveField:
         return top, left, top + self.size[0], left + self.size[1]
 
 
-class Axis(NamedTuple):
-    """The field along one axis; `dim` is the tensor dimension whose index is i (None: there is none)."""
+class Line(NamedTuple):
+    """Evenly spaced windows along one axis; `dim` is the tensor dimension whose index is i (None: there is none)."""
 
     dim: int | None
     start: int
     size: int
     stride: int
 
-    def window(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Axis":
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return () if self.dim is None else (self.dim,)
+
+    def window(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Line":
         start, size = self.start - padding * self.stride, self.size + dilation * (kernel - 1) * self.stride
-        return Axis(self.dim, start, size, self.stride * stride)
+        return Line(self.dim, start, size, self.stride * stride)
 
 
 class NoField(Exception):
@@ -47,40 +51,24 @@ class NoField(Exception):
 
 @dataclass(frozen=True)
 class Unknown:
-    """In place of a field where there is none: a sentence that names the layer at which it was lost."""
+    """In place of a field where there is none: a sentence that names the layer at which it was lost.
+
+    `covers`: all outputs together still see the whole input, so that a mean over them does.
+    """
 
     reason: str
+    covers: bool = False
 
 
 @dataclass(frozen=True)
 class Field:
-    """Both axes of a tensor; `pooled` once nothing is left of the feature map but a summary."""
+    """Height's and width's axis of a tensor, each a `Line` or `places.Scattered`; `pooled` once a summary is left."""
 
-    h: Axis
-    w: Axis
+    axes: tuple[Any, Any]
     pooled: bool = False
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
-        return self.h, self.w
-
-    def public(self) -> ReceptiveField:
-        size, stride, start = ((getattr(self.h, n), getattr(self.w, n)) for n in ("size", "stride", "start"))
-        return ReceptiveField(size, stride, start)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The input image, (height, width), and the fields that hold all of it."""
-
-    extents: tuple[int, int]
-
-    def everything(self) -> Field:
-        return Field(self.whole(0, None), self.whole(1, None), pooled=True)
-
-    def whole(self, index: int, dim: int | None) -> Axis:
-        """The axis (0: height, 1: width) of a tensor whose every output sees the whole input."""
-        return Axis(dim, 0, self.extents[index], 0)
-
-    def is_whole(self, index: int, axis: Axis) -> bool:
-        return axis.stride == 0 and axis.start <= 0 and axis.start + axis.size >= self.extents[index]
+    def is_map(self) -> bool:
+        """Whether rows and columns of the image are still rows and columns of the tensor."""
+        rows, columns = (axis.dims for axis in self.axes)
+        return not self.pooled and len(rows) == len(columns) == 1 and rows != columns

@@ -46,9 +46,9 @@ def output_size(
     Raises ValueError where torch refuses the setting: a kernel larger than the padded input, say.
     Source: Dumoulin & Visin 2016, relationship 14; torch's `pooling_output_shape` for ceil mode.
     """
-    size, kernel_size = _integer("size", size, 1), _integer("kernel_size", kernel_size, 1)
-    stride, dilation = _integer("stride", stride, 1), _integer("dilation", dilation, 1)
-    padding = _integer("padding", padding, 0)
+    size, kernel_size = checked_integer("size", size, 1), checked_integer("kernel_size", kernel_size, 1)
+    stride, dilation = checked_integer("stride", stride, 1), checked_integer("dilation", dilation, 1)
+    padding = checked_integer("padding", padding, 0)
     if ceil_mode:
         _check_pool_padding(padding, kernel_size)
     reach = dilation * (kernel_size - 1) + 1
@@ -80,7 +80,10 @@ def conv_layer(
     Raises ValueError for every setting that torch refuses.
     """
     channels, height, width = _image_shape(in_shape)
-    out_channels, groups = _integer("out_channels", out_channels, 1), _integer("groups", groups, 1)
+    out_channels, groups = (
+        checked_integer("out_channels", out_channels, 1),
+        checked_integer("groups", groups, 1),
+    )
     for name, count in (("in_channels", channels), ("out_channels", out_channels)):
         if count % groups:
             raise ValueError(f"{name} {count} cannot be split into {groups} equal groups; it must divide.")
@@ -147,8 +150,8 @@ def linear_layer(in_features: int, out_features: int, bias: bool = True) -> Laye
 
     Raises ValueError where a number of features is not a positive integer.
     """
-    in_features = _integer("in_features", in_features, 1)
-    out_features = _integer("out_features", out_features, 1)
+    in_features = checked_integer("in_features", in_features, 1)
+    out_features = checked_integer("out_features", out_features, 1)
     return LayerSize(
         name="linear",
         kind="linear",
@@ -162,7 +165,7 @@ def linear_layer(in_features: int, out_features: int, bias: bool = True) -> Laye
     )
 
 
-def _integer(name: str, value: object, least: int) -> int:
+def checked_integer(name: str, value: object, least: int) -> int:
     """`value` as an int, or a ValueError that says what `name` may be."""
     # True counts as 1 for Python, but as a size it is a slip.
     try:
@@ -177,9 +180,9 @@ def _integer(name: str, value: object, least: int) -> int:
 def _pair(name: str, value: object, least: int, or_else: str = "") -> tuple[int, int]:
     """`value` as (height, width): an int counts for both."""
     if isinstance(value, tuple | list) and len(value) == 2:
-        return _integer(name, value[0], least), _integer(name, value[1], least)
+        return checked_integer(name, value[0], least), checked_integer(name, value[1], least)
     try:
-        return (_integer(name, value, least),) * 2
+        return (checked_integer(name, value, least),) * 2
     except ValueError:
         allowed = f"an integer of at least {least} or a pair of them{or_else}"
         raise ValueError(f"{name} must be {allowed}, got {value!r}.") from None
@@ -189,7 +192,11 @@ def _image_shape(in_shape: object) -> tuple[int, int, int]:
     if not isinstance(in_shape, tuple | list) or len(in_shape) != 3:
         raise ValueError(f"in_shape must be (channels, height, width), got {in_shape!r}.")
     channels, height, width = in_shape
-    return _integer("channels", channels, 1), _integer("height", height, 1), _integer("width", width, 1)
+    return (
+        checked_integer("channels", channels, 1),
+        checked_integer("height", height, 1),
+        checked_integer("width", width, 1),
+    )
 
 
 def _check_pool_padding(padding: int, kernel_size: int) -> None:

@@ -1,64 +1,44 @@
 """A model run once on torch's meta device: what it computes, layer by layer, without computing it.
 
-Every torch function that the model calls passes a `TorchFunctionMode`, which notes its name, its
-settings and the shapes of its tensors. Weights are replaced by tensors of the same shape without
-memory, so the size of the model does not matter.
+A copy of the model runs whose weights have shapes and no values. Each module and each torch function that it
+calls passes `Recorder`, which names the steps; each ATen operation that these are made of passes `Operations`,
+which notes what it does. On real images, `Recorder` alone finds a layer's output.
 """
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from copy import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_utils.geometry.sizes import Shape
+from course_utils.geometry.copies import copied, undisturbed
+from course_utils.geometry.fields import Field, Line, NoField, Unknown
+from course_utils.geometry.operations import (
+    CREATES,
+    PICKS,
+    SPLITS,
+    Call,
+    Operation,
+    Seen,
+    field_of,
+    macs_of,
+    operation,
+    summarises,
+    windows_of,
+)
+from course_utils.geometry.places import united
+from course_utils.geometry.sizes import Shape, checked_integer
 
 # They hold layers or nothing: what they compute is in the layers that they call.
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-_NEEDS_VALUES = {"item", "tolist", "numpy", "nonzero", "masked_select", "unique", "is_nonzero", "equal"}
-_NEEDS_VALUES |= {"__bool__", "__int__", "__float__", "__index__", "__complex__", "__contains__", "__array__"}
-# Their result has the shape of their input and nothing else of it.
-_CREATES = {f"{value}_like" for value in ("zeros", "ones", "empty", "full", "rand", "randn")}
-_CREATES |= {f"new_{value}" for value in ("zeros", "ones", "empty", "full", "tensor")}
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A tensor that passed by: which one, its shape, and its name if it is a parameter of the model."""
-
-    key: int
-    shape: Shape
-    parameter: str | None = None
-
-    @property
-    def numel(self) -> int:
-        return prod(self.shape)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a torch function, its tensors as `Ref`s."""
-
-    function: str
-    args: tuple
-    kwargs: dict[str, Any]
-    outputs: tuple[Ref, ...]
-
-    def bind(self, names: str, **defaults: Any) -> dict[str, Any]:
-        """The arguments by name; `names` are the function's, in order."""
-        return defaults | dict(zip(names.split(), self.args, strict=False)) | self.kwargs
-
-    @property
-    def inputs(self) -> list[Ref]:
-        return [leaf for leaf in _leaves((self.args, self.kwargs)) if isinstance(leaf, Ref)]
 
 
 @dataclass
@@ -66,25 +46,32 @@ class Step:
     """One layer at work: a module that holds no others, or a function called outside one."""
 
     name: str
-    type: str
-    is_module: bool
-    inputs: list[Ref]
-    output: Ref | None = None
+    function: str  # or the module's class
+    module: nn.Module | None
+    in_shape: Shape = ()
+    out_shape: Shape = ()
+    sees: Field | Unknown | None = None
     use: int = 1  # a module that is used again makes another step
-    calls: list[Call] = field(default_factory=list)
+    tracked: bool = False  # the image flows into it
+    parameters: dict[str, bool] = field(default_factory=dict)  # names, and whether each is a bias
+    idle: dict[str, bool] = field(default_factory=dict)  # those that work on constants
+    moves: bool = True  # it only moves values
+    macs: int = 0
+    windows: int = 0
+    uncounted: str = ""
 
     @property
     def label(self) -> str:
-        return f"Layer {self.name!r} ({self.type})" if self.name else f"The model ({self.type})"
+        return f"Layer {self.name!r} ({self.function})" if self.name else f"The model ({self.function})"
 
 
 @dataclass
 class Trace:
-    """All steps in the order of computation; `outputs` has each module's (or step's) last output."""
+    """All steps in the order of computation; `outputs` has each module's (or step's) last shape and field."""
 
-    input: Ref
+    in_shape: Shape
     steps: list[Step]
-    outputs: dict[str, Ref]
+    outputs: dict[str, tuple[Shape, Field | Unknown | None]]
     uses: Counter[str]  # how often each of them ran
 
 
@@ -96,127 +83,331 @@ class _Reached(BaseException):
 
 
 def trace(model: nn.Module, input_shape: Shape) -> Trace:
-    """Run the model in evaluation mode on one input of this shape, without values.
+    """Run a copy of the model in evaluation mode on one input of this shape, without values.
 
     Raises ValueError, naming the layer, where the model cannot take the input or needs its values.
     """
-    shape = _checked_shape(input_shape)
+    _check_model(model)
+    shape = checked_shape(input_shape)
+    first = next(iter((*model.parameters(), *model.buffers())), torch.empty(0))
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     image = torch.empty(1, *shape, dtype=dtype, device="meta")
-    recorder = _Recorder(model, on_meta=True)
-    with torch.no_grad():
-        recorder.run(image)
-    return Trace(recorder.ref(image), recorder.steps, recorder.outputs, recorder.uses)
+    with torch.no_grad(), undisturbed(model):
+        twin = copied(model, _weightless)
+        operations = Operations(twin, image)
+        recorder = Recorder(twin, operations, device=first.device)
+        with operations:
+            recorder.run(image)
+    return Trace(shape, recorder.steps, recorder.outputs, recorder.uses)
 
 
 def output_of(model: nn.Module, images: Tensor, layer: str, use: int) -> Tensor:
-    """What `layer` puts out at its `use`-th use (from 1), for real images, in evaluation mode."""
+    """What `layer` puts out at its `use`-th use (from 1), for real images, in evaluation mode, of a copy."""
 
     def stop(name: str, uses: int, output: Tensor) -> None:
         if name == layer and uses == use:
             raise _Reached(output)
 
     try:
-        _Recorder(model, on_meta=False, watch=stop).run(images)
+        Recorder(copied(model, Tensor.clone), None, watch=stop).run(images)
     except _Reached as reached:
         return reached.output
     raise ValueError(f"Layer {layer!r} is not computed for these images, unlike for the shape alone.")
 
 
-class _Recorder(TorchFunctionMode):
+def _weightless(tensor: Tensor) -> Tensor:
+    """A tensor of the same shape on the meta device; whole numbers, which may be indices, keep their values."""
+    whole = not (tensor.is_meta or tensor.is_floating_point() or tensor.is_complex())
+    return tensor.clone() if whole else torch.empty_like(tensor, device="meta")
+
+
+@dataclass(eq=False)
+class Known:
+    """What is known of a tensor: what it sees of the image (None: nothing), and the parameters it is made of."""
+
+    tensor: Tensor  # alive, else Python would give its id to another one
+    sees: Field | Unknown | None = None
+    parameters: tuple[str, ...] = ()
+    family: list["Known"] = field(default_factory=list)  # all views of the same memory
+
+
+class Operations(TorchDispatchMode):
+    """Follows fields, parameters and multiply-adds through all ATen operations."""
+
+    def __init__(self, model: nn.Module, image: Tensor):
+        super().__init__()
+        self.step: Step | None = None
+        self.finish: Callable[[Step, Tensor], None] = lambda step, output: None
+        self.known: dict[int, Known] = {}
+        self.biases: set[str] = set()  # the names of parameters that torch was given as such
+        self._metas: dict[int, Tensor] = {}  # what stands for real tensors
+        self.extents = tuple(image.shape[-2:]) if image.ndim == 4 else (1, 1)
+        pixels = Field((Line(2, 0, 1, 1), Line(3, 0, 1, 1)))
+        self.learn(image, pixels if image.ndim == 4 else self._everything())
+        for name, parameter in model.named_parameters():
+            self.learn(parameter, None, (name,))
+
+    def learn(self, tensor: Tensor, sees: Field | Unknown | None, parameters: tuple[str, ...] = ()) -> Known:
+        known = self.known.get(id(tensor))
+        if known is None:
+            known = self.known[id(tensor)] = Known(tensor)
+            known.family.append(known)
+        known.sees, known.parameters = sees, parameters
+        return known
+
+    def sees(self, tensor: Tensor) -> Field | Unknown | None:
+        return self.known[id(tensor)].sees if id(tensor) in self.known else None
+
+    def parameters(self, tensor: Tensor) -> tuple[str, ...]:
+        return self.known[id(tensor)].parameters if id(tensor) in self.known else ()
+
+    def _everything(self) -> Field:
+        return Field(tuple(Line(None, 0, extent, 0) for extent in self.extents), pooled=True)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        op = operation(func)
+        given = dict(zip(op.arguments, args, strict=False)) | kwargs
+        tensors = [(name, t) for name, value in given.items() for t in tensors_in(value)]
+        if not op.is_view and not any(id(t) in self.known for _, t in tensors):
+            return func(*args, **kwargs)
+        if op.is_composite:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        seen = [Seen(name, t, t.shape, self.sees(t)) for name, t in tensors if self.sees(t) is not None]
+        result = self._run(func, op, given, tensors, args, kwargs)
+        if len(op.writes) == 1 and isinstance(result, Tensor):
+            result = given[op.writes[0]]  # and not what stood for it
+        self._note(func, op, given, tensors, seen, result)
+        return result
+
+    def _run(self, func, op: Operation, given: dict, tensors: list, args: tuple, kwargs: dict) -> Any:
+        if any(t.is_meta for _, t in tensors):
+            if tensors[0][1].is_meta and (result := _known_result(op, given, tensors)) is not None:
+                return result
+            kwargs = kwargs | ({"device": torch.device("meta")} if "device" in kwargs else {})
+            args, kwargs = map_tensors(self._meta, (args, kwargs))
+        if op.name == "convolution":  # the meta device takes what others refuse
+            for name, least in (("padding", 0), ("dilation", 1)):
+                if min(given[name]) < least:
+                    raise ValueError(f"{name} must be at least {least}, got {min(given[name])}")
+        return func(*args, **kwargs)
+
+    def on_one_device(self, arguments: Any) -> Any:
+        """Arguments without a mixture of devices, which some functions refuse; indices keep their values."""
+        if len({t.is_meta for t in tensors_in(arguments)}) < 2:
+            return arguments
+        return map_tensors(lambda t: self._meta(t) if t.is_floating_point() else t, arguments)
+
+    def _meta(self, tensor: Tensor) -> Tensor:
+        if tensor.is_meta:
+            return tensor
+        if id(tensor) not in self._metas:
+            self._metas[id(tensor)] = twin = torch.empty_like(tensor, device="meta")
+            self.known[id(twin)] = self.known.get(id(tensor)) or self.learn(tensor, None)
+        return self._metas[id(tensor)]
+
+    def _note(self, func, op: Operation, given: dict, tensors: list, seen: list[Seen], result: Any) -> None:
+        outputs = list(tensors_in(result))
+        if not outputs:
+            return
+        step = self.step or Step("", op.name.strip("_"), None)
+        uses = [
+            (argument, name) for argument, t in tensors if self.sees(t) is None for name in self.parameters(t)
+        ]
+        names = () if seen else tuple(dict.fromkeys(name for _, name in uses))
+        if tensors:
+            self._count(step, Call(func, op, given, seen, outputs[0]), uses)
+        sees = None
+        for place, output in enumerate(outputs):
+            if seen and op.name not in CREATES and (place == 0 or op.is_view or op.name in SPLITS):
+                sees = self._field(step, Call(func, op, given, seen, output, place))
+            if op.writes and not op.is_view:
+                self._write(output, sees, names)
+            elif op.is_view or sees is not None or names:
+                base = (
+                    (self.known.get(id(tensors[0][1])) or self.learn(tensors[0][1], None))
+                    if op.is_view
+                    else None
+                )
+                known = self.learn(output, sees, names)
+                if base is not None and known is not base:
+                    known.family = base.family
+                    known.family.append(known)
+        if self.step is None and sees is not None:
+            step.in_shape = seen[0].shape
+            self.finish(step, outputs[0])
+
+    def _count(self, step: Step, call: Call, uses: list[tuple[str, str]]) -> None:
+        macs, parameters = macs_of(call), step.parameters if call.seen else step.idle
+        for argument, name in uses:
+            added = argument == "bias" or call.op.name == "addmm" or name in self.biases or _named_bias(name)
+            parameters[name] = parameters.get(name, True) and added and argument not in ("weight", "mat2")
+        step.macs += macs or 0
+        if call.seen:
+            step.tracked = True
+            step.moves &= call.op.is_view or call.op.name in ("_unsafe_view", "clone", "_to_copy")
+            step.uncounted = step.uncounted or (call.op.name.strip("_") if macs is None else "")
+            step.windows += windows_of(call)
+
+    def _field(self, step: Step, call: Call) -> Field | Unknown:
+        unknown = next((t.field for t in call.seen if isinstance(t.field, Unknown)), None)
+        picks = call.op.name in PICKS or (call.op.is_view and call.out.numel() < call.seen[0].shape.numel())
+        if unknown is not None:
+            # A summary of everything sees everything, whatever came before it.
+            whole = unknown.covers and summarises(call)
+            return self._everything() if whole else Unknown(unknown.reason, unknown.covers and not picks)
+        try:
+            return field_of(self.extents, call)
+        except NoField as reason:
+            return Unknown(f"{step.label} {reason}", not picks)
+
+    def _write(self, tensor: Tensor, sees: Field | Unknown | None, parameters: tuple[str, ...]) -> None:
+        """A tensor changes in place, and with it all that shares its memory."""
+        known = self.known.get(id(tensor)) or self.learn(tensor, None)
+        for other in known.family:
+            if other is not known and _overlap(other.tensor, tensor):
+                other.sees = self._rewritten(other, tensor, sees)
+                other.parameters = tuple(dict.fromkeys((*other.parameters, *parameters)))
+        known.sees, known.parameters = sees, parameters
+
+    def _rewritten(
+        self, other: Known, tensor: Tensor, sees: Field | Unknown | None
+    ) -> Field | Unknown | None:
+        """What a tensor sees once a view of it has been written to: exact where only channels were left out."""
+        base, fields = other.tensor, [f for f in (sees, other.sees) if f is not None]
+        if sees is None or any(isinstance(f, Unknown) for f in fields):
+            return other.sees if sees is None or isinstance(other.sees, Unknown) else sees
+        if _layout(base) == _layout(tensor):
+            return sees
+        try:
+            lines = all(isinstance(a, Line) and a.dim != 1 for f in fields for a in f.axes)
+            if base.ndim != 4 or not lines or _layout(base, but=1) != _layout(tensor, but=1):
+                raise NoField
+            pairs = zip(self.extents, *(f.axes for f in fields), strict=True)
+            axes = tuple(united(e, [(axis, base.shape) for axis in axes], base.shape) for e, *axes in pairs)
+            return Field(axes, pooled=all(f.pooled for f in fields))
+        except NoField:
+            where = self.step.label if self.step else "The model"
+            return Unknown(
+                f"{where} writes into a part of a feature map, which then sees windows of different places."
+            )
+
+
+def _layout(tensor: Tensor, but: int | None = None) -> list[tuple[int, int]]:
+    return [pair for d, pair in enumerate(zip(tensor.shape, tensor.stride(), strict=True)) if d != but]
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether the memory of two views may have addresses in common."""
+    (start, end), (other_start, other_end) = (
+        (t.storage_offset(), t.storage_offset() + sum((n - 1) * step for n, step in _layout(t)))
+        for t in (one, other)
+    )
+    return start <= other_end and other_start <= end
+
+
+class Recorder(TorchFunctionMode):
     """Notes what runs while it is active, under the names of `model.named_modules()`."""
 
     def __init__(
-        self, model: nn.Module, on_meta: bool, watch: Callable[[str, int, Tensor], None] | None = None
+        self,
+        model: nn.Module,
+        operations: Operations | None,
+        device: torch.device | None = None,
+        watch: Callable[[str, int, Tensor], None] | None = None,
     ):
         super().__init__()
-        self.model, self.on_meta, self.watch = model, on_meta, watch
+        self.model, self.operations, self.device, self.watch = model, operations, device, watch
         self.steps: list[Step] = []
-        self.outputs: dict[str, Ref] = {}
+        self.outputs: dict[str, tuple[Shape, Field | Unknown | None]] = {}
         self.uses: Counter[str] = Counter()
         self._place = ""  # the innermost module that is running and holds others
-        self._step: Step | None = None  # the innermost module that holds none, while it runs
+        self._step: Step | None = None  # the layer or function that is running
         self._failure: tuple[Exception, str] | None = None
         self._modules = dict(model.named_modules())
-        self._parameters = {id(p): name for name, p in model.named_parameters()}
-        self._keys: dict[int, int] = {}
-        self._alive: list[Tensor] = []  # else Python would give a dead tensor's id to a new one
-        self._metas: dict[int, Tensor] = {}
-        self._tracked: set[int] = set()  # keys of tensors that the input flows into
+        if operations:
+            operations.finish = self._finish_lone
 
     def run(self, images: Tensor) -> None:
-        self._tracked.add(self.ref(images).key)
         for name, module in self._modules.items():
-            if isinstance(module, torch.jit.ScriptModule):
-                raise ValueError(f"{_label(name, module)} is a TorchScript module; give the original one.")
-        with _untouched(self.model):
-            for name, module in self._modules.items():
-                module.__dict__["forward"] = self._watched(name, module)
-            try:
-                with self:
-                    self.model(images)
-            except Exception as error:
-                raise ValueError(self._sentence(error)) from error
-
-    def ref(self, tensor: Tensor) -> Ref:
-        key = self._keys.setdefault(id(tensor), len(self._keys))
-        if key == len(self._alive):
-            self._alive.append(tensor)
-        return Ref(key, tuple(tensor.shape), self._parameters.get(id(tensor)))
+            module.__dict__["forward"] = self._watched(name, module)
+            if module._forward_hooks:  # they may change what it puts out
+                module.register_forward_hook(lambda _, given, output, name=name: self._put_out(name, output))
+        try:
+            with self:
+                self.model(images)
+        except Exception as error:
+            self._blame(error, _label("", self.model), [])
+            raise ValueError(self._failure[1]) from error
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = _function_name(func)
-        refs = _map_tensors(self.ref, (args, kwargs))
-        if self.on_meta and any(t.is_meta for t in _leaves((args, kwargs)) if isinstance(t, Tensor)):
-            if name in _NEEDS_VALUES:
-                error = RuntimeError()
-                self._blame(error, f"{self._here()} cannot be traced: {_VALUES_MATTER}")
-                raise error
-            args, kwargs = _map_tensors(self._as_meta, (args, kwargs))
+        if name == "device" and self.device is not None:
+            return self.device  # a constant made there has values, and may be kept for the next image
+        if self._step is not None or name in _PROPERTIES:
+            return func(*args, **kwargs)
+        if name in ("__getitem__", "__setitem__"):  # a list would lose its values on the meta device
+            args = (args[0], _with_tensors(args[1]), *args[2:])
+        if self.operations and not _changes_in_place(name):
+            args, kwargs = self.operations.on_one_device((args, kwargs))
+        function = _plain(name)
+        if self.operations and (function == "linear" or function.startswith("conv")):
+            for bias in tensors_in(kwargs.get("bias", args[2:3])):
+                self.operations.biases.update(self.operations.parameters(bias))
+        step = self._open(Step(self._free_name(function), function, None))
         try:
-            if name.startswith("conv"):
-                _refuse_what_meta_takes(Call(name, args, kwargs, ()))
-            known = _batch_norm(*args, **kwargs) if name == "batch_norm" and self.on_meta else None
-            result = func(*args, **kwargs) if known is None else known
+            result = func(*args, **kwargs)
         except Exception as error:
-            if self._step is None:
-                function = _plain(name)
-                given = [r for r in _leaves(refs) if isinstance(r, Ref) and r.key in self._tracked]
-                self._blame(
-                    error, _complaint(f"Layer {self._free_name(function)!r} ({function})", given, error)
-                )
+            if function not in _READS:  # else the module that decides by a value is to blame
+                self._blame(error, step.label, self._shapes((args, kwargs)))
             raise
-        if name == "__setitem__":
-            self._note("setitem", *refs, (args[0],))
-        elif name not in _CREATES:
-            outputs = tuple(t for t in _leaves(result) if isinstance(t, Tensor))
-            if outputs:
-                self._note(_plain(name), *refs, outputs)
+        finally:
+            self._open(None)
+        output = args[0] if name == "__setitem__" else next(tensors_in(result), None)
+        if (
+            output is not None
+            and self._is_tracked(output)
+            and (step.tracked or function == "dropout" or not self.operations)
+        ):
+            step.in_shape = next(iter(self._shapes((args, kwargs))), ())
+            self._finish(step, output)
         return result
 
-    def _note(self, function: str, args: tuple, kwargs: dict, outputs: tuple[Tensor, ...]) -> None:
-        call = Call(function, args, kwargs, tuple(map(self.ref, outputs)))
-        tracked = [r for r in call.inputs if r.key in self._tracked]
-        if tracked:
-            self._tracked.update(r.key for r in call.outputs)
-        elif not any(r.parameter for r in call.inputs):
-            return
-        if self._step is not None:
-            self._step.calls.append(call)
-            return
-        name = self._free_name(function)
-        step = Step(name, function, False, tracked or call.inputs, call.outputs[0], calls=[call])
-        self.steps.append(step)
-        self._finish(name, outputs[0])
+    def _open(self, step: Step | None) -> Step | None:
+        self._step = step
+        if self.operations:
+            self.operations.step = step
+        return step
 
-    def _finish(self, name: str, output: Any) -> None:
+    def _is_tracked(self, tensor: Tensor) -> bool:
+        return self.operations.sees(tensor) is not None if self.operations else tensor.requires_grad
+
+    def _shapes(self, value: Any) -> list[Shape]:
+        """Shapes of the tensors that come from the image."""
+        return [tuple(t.shape) for t in tensors_in(value) if self._is_tracked(t)]
+
+    def _finish_lone(self, step: Step, output: Tensor) -> None:
+        """An operation that no torch function called, such as those of a scripted function."""
+        step.name = self._free_name(step.function)
+        self._finish(step, output)
+
+    def _finish(self, step: Step, output: Tensor) -> None:
+        step.out_shape, step.use = tuple(output.shape), self.uses[step.name] + 1
+        self.steps.append(step)
+        self._put_out(step.name, output, True)
+        step.sees = self.outputs[step.name][1]
+
+    def _put_out(self, name: str, output: Any, new: bool = False) -> None:
         """A layer or a container is done."""
-        tensor = next((leaf for leaf in _leaves(output) if isinstance(leaf, Tensor)), None)
+        tensor = next(tensors_in(output), None)
         if tensor is None:
             return
-        self.uses[name] += 1
-        self.outputs[name] = self.ref(tensor)
+        self.uses[name] += new
+        self.outputs[name] = (tuple(tensor.shape), self.operations.sees(tensor) if self.operations else None)
         if self.watch:
             self.watch(name, self.uses[name], tensor)
 
@@ -227,35 +418,51 @@ class _Recorder(TorchFunctionMode):
         @functools.wraps(forward)
         def watched(*args, **kwargs):
             if self._step is not None:  # inside a layer that is one row already
-                return forward(*args, **kwargs)
-            refs = [self.ref(t) for t in _leaves((args, kwargs)) if isinstance(t, Tensor)]
+                return self._inside(name, forward, args, kwargs)
             place, self._place = self._place, name
-            if leaf:
-                step = self._step = Step(name, type(module).__name__, True, refs)
+            shapes = self._shapes((args, kwargs)) or [tuple(t.shape) for t in tensors_in((args, kwargs))]
+            if leaf and self.operations:
+                args, kwargs = self.operations.on_one_device((args, kwargs))
+            step = self._open(Step(name, type(module).__name__, module)) if leaf else None
             try:
-                output = forward(*args, **kwargs)
+                with (
+                    torch._C.DisableTorchFunction() if leaf else nullcontext()
+                ):  # this mode, for what is one row
+                    output = forward(*args, **kwargs)
             except Exception as error:
-                self._blame(error, _complaint(_label(name, module), refs, error))
+                self._blame(error, _label(name, module), shapes)
                 raise
             finally:
                 self._place = place
-                if leaf:
-                    self._step = None
-            if leaf:
-                tensor = next((t for t in _leaves(output) if isinstance(t, Tensor)), None)
-                step.output = self.ref(tensor) if tensor is not None else None
-                step.use = self.uses[name] + 1
-                if step.output is not None and self._counts(step):
-                    self.steps.append(step)
-            self._finish(name, output)
+                self._open(None)
+            tensor = next(tensors_in(output), None)
+            if step is not None and tensor is not None and self._is_row(step, tensor, (args, kwargs)):
+                step.in_shape = next(iter(shapes), ())
+                self._finish(step, tensor)
+            else:
+                self._put_out(name, output, True)
             return output
 
         return watched
 
-    def _counts(self, step: Step) -> bool:
-        """Whether the layer works on the input or on parameters, not on constants alone."""
-        used = [*step.inputs, *(r for call in step.calls for r in call.inputs)]
-        return any(r.key in self._tracked or r.parameter for r in used)
+    def _inside(self, name: str, forward: Callable, args: tuple, kwargs: dict) -> Any:
+        layer = self._step
+        if "parametrizations" in name.split("."):  # makes weights from weights, which is not the layer's work
+            self._open(Step(name, "", None))
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            self._open(layer)
+
+    def _is_row(self, step: Step, output: Tensor, given: Any) -> bool:
+        """Whether a layer works on the image, or with weights of its own on constants (and not on other weights)."""
+        if step.tracked or self._is_tracked(output):
+            return True
+        if not step.idle or any(map(self.operations.parameters, tensors_in(given))):
+            return False
+        step.parameters = step.idle
+        self.operations.learn(output, None)
+        return True
 
     def _free_name(self, function: str) -> str:
         """The function's name behind its module's, numbered from the second on."""
@@ -266,69 +473,69 @@ class _Recorder(TorchFunctionMode):
             name = f"{base}_{number}"
         return name
 
-    def _as_meta(self, tensor: Tensor) -> Tensor:
-        if tensor.is_meta:
-            return tensor
-        if id(tensor) not in self._metas:
-            self.ref(tensor)  # keeps it alive
-            self._metas[id(tensor)] = torch.empty_like(tensor, device="meta")
-        return self._metas[id(tensor)]
-
-    def _here(self) -> str:
-        name = self._step.name if self._step else self._place
-        return _label(name, self._modules[name])
-
-    def _blame(self, error: Exception, sentence: str) -> None:
+    def _blame(self, error: Exception, layer: str, given: list[Shape]) -> None:
         """Remember the sentence of whoever met the error first: the innermost layer."""
         if self._failure is None or self._failure[0] is not error:
-            self._failure = (error, sentence)
-
-    def _sentence(self, error: Exception) -> str:
-        if self._failure is not None and self._failure[0] is error:
-            return self._failure[1]
-        return _complaint(_label("", self.model), [], error)
+            self._failure = (error, _complaint(layer, given, error))
 
 
-def _batch_norm(
-    input, running_mean, running_var, weight=None, bias=None, training=False, *_, **__
-) -> Tensor | None:
-    """Its result on the meta device where no check can fail: torch takes 2 ms to find it, 53 times in ResNet-50."""
-    vectors = [v for v in (running_mean, running_var, weight, bias) if v is not None]
-    certain = not training and running_mean is not None and input.is_meta and input.ndim > 1
-    fits = all(v.shape == input.shape[1:2] and v.dtype == input.dtype for v in vectors)
-    return torch.empty_like(input) if certain and fits else None
+_SAME = {
+    "relu",
+    "gelu",
+    "silu",
+    "hardtanh",
+    "hardswish",
+    "hardsigmoid",
+    "sigmoid",
+    "tanh",
+    "add",
+    "sub",
+    "mul",
+    "div",
+}
 
 
-_VALUES_MATTER = "what it computes depends on the values in its input, and only their shape is known."
-
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without hooks; afterwards every module's attributes and buffers are as before."""
-    modules = list(model.modules())
-    attributes = [(m, dict(m.__dict__)) for m in modules]
-    contents = [(v, copy(v)) for _, saved in attributes for v in saved.values() if isinstance(v, dict | list)]
-    buffers = [(b, b._version, b.clone()) for b in model.buffers() if not is_lazy(b)]
-    try:
-        for module in modules:
-            module.__dict__["training"] = False
-            for hooks in _HOOKS:
-                module.__dict__[hooks] = type(module.__dict__[hooks])()
-        yield
-    finally:
-        for module, saved in attributes:
-            module.__dict__.clear()
-            module.__dict__.update(saved)
-        for container, saved in contents:
-            container.clear()
-            container.extend(saved) if isinstance(container, list) else container.update(saved)
-        with torch.no_grad():
-            for buffer, version, saved in buffers:
-                if buffer._version != version:
-                    buffer.copy_(saved)
+def _known_result(op: Operation, given: dict, tensors: list[tuple[str, Tensor]]) -> Any:
+    """The result on the meta device where no check can fail: torch takes up to 2 ms to find it."""
+    first = tensors[0][1]
+    if op.name in _SAME and all(t.shape == first.shape and t.dtype == first.dtype for _, t in tensors):
+        return first if op.writes else torch.empty_like(first, device="meta")
+    if op.name == "convolution" and not given["transposed"] and len({t.dtype for _, t in tensors}) == 1:
+        w, bias, settings = (
+            given["weight"],
+            given["bias"],
+            [given[n] for n in ("stride", "padding", "dilation")],
+        )
+        fits = first.shape[1] == w.shape[1] * given["groups"] and (bias is None or bias.shape == w.shape[:1])
+        if fits and w.ndim == first.ndim and w.shape[0] % given["groups"] == 0 and min(settings[1]) >= 0:
+            windows = zip(first.shape[2:], w.shape[2:], *settings, strict=True)
+            sizes = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in windows]
+            return (
+                torch.empty(first.shape[0], w.shape[0], *sizes, dtype=w.dtype, device="meta")
+                if min(sizes) > 0
+                else None
+            )
+    if op.name in ("mm", "addmm", "bmm"):
+        left, right = (t for _, t in tensors[-2:])
+        fits = (
+            left.ndim == right.ndim
+            and left.shape[:-2] == right.shape[:-2]
+            and left.shape[-1] == right.shape[-2]
+        )
+        if fits and left.dtype == right.dtype and (op.name != "addmm" or first.shape == right.shape[1:]):
+            return torch.empty(*left.shape[:-1], right.shape[-1], dtype=left.dtype, device="meta")
+    per = None
+    if op.name == "native_batch_norm" and given["running_mean"] is not None and not given["training"]:
+        per = first.shape[1:2]
+    elif op.name == "native_layer_norm":
+        per = first.shape[first.ndim - len(given["normalized_shape"]) :]
+    if (
+        per
+        and all(t.shape == per for _, t in tensors[1:])
+        and per == tuple(given.get("normalized_shape", per))
+    ):
+        return torch.empty_like(first), first.new_empty(0), first.new_empty(0)
+    return None
 
 
 def _is_leaf(module: nn.Module) -> bool:
@@ -339,78 +546,109 @@ def _is_leaf(module: nn.Module) -> bool:
         return True
     kinds = [c for c in type(module).__mro__ if c is not nn.Module]
     from_torch = any(c.__module__.startswith("torch.nn.modules.") for c in kinds)
-    return from_torch and not any(module.children())
+    return from_torch and all(name == "parametrizations" for name, _ in module.named_children())
 
 
-def _checked_shape(input_shape: Shape) -> Shape:
-    sizes = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
-    if not sizes or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes):
+def _check_model(model: object) -> None:
+    if isinstance(model, type):
+        raise ValueError(f"model must be a network, not the class {model.__name__}: make one first.")
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be an nn.Module, got {type(model).__name__}.")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(f"{_label(name, module)} is a TorchScript module; give the original one.")
+        if any(is_lazy(t) for t in (*module._parameters.values(), *module._buffers.values())):
+            raise ValueError(f"{_label(name, module)} has no shape yet: run the model once on images first.")
+
+
+def checked_shape(input_shape: Shape) -> Shape:
+    try:
+        return tuple(checked_integer("", n, 1) for n in input_shape) or checked_integer("", None, 1)
+    except (TypeError, ValueError):
         raise ValueError(
             f"input_shape must be positive integers such as (3, 224, 224), without the batch, got {input_shape!r}."
-        )
-    return sizes
+        ) from None
 
 
 def _label(name: str, module: nn.Module) -> str:
-    kind = type(module).__name__
-    return f"Layer {name!r} ({kind})" if name else f"The model ({kind})"
+    return Step(name, type(module).__name__, module).label
 
 
-def _complaint(layer: str, given: list[Ref], error: Exception) -> str:
+_VALUES = "what it computes depends on the values in its input, and only their shape is known."
+
+
+def _complaint(layer: str, given: list[Shape], error: Exception) -> str:
     """One sentence: which layer, what it was given, and the first line of the error."""
     text = str(error).strip().split("\n")[0].rstrip(".").replace(". ", "; ")
-    if "meta tensor" in text or "data-independent" in text:
-        return f"{layer} cannot be traced: {_VALUES_MATTER}"
-    shapes = " and ".join(str(ref.shape[1:]) for ref in given) or "its input"
+    if "meta" in text.lower() or "data-independent" in text or "data-dependent" in text:
+        return f"{layer} cannot be traced: {_VALUES}"
+    shapes = " and ".join(str(shape[1:]) for shape in given) or "its input"
     return f"{layer} cannot take {shapes}: {text or type(error).__name__}."
 
 
-def _refuse_what_meta_takes(call: Call) -> None:
-    """Settings that a real convolution refuses and one on the meta device does not."""
-    given = call.bind("input weight bias stride padding dilation")
-    for name, least in (("padding", 0), ("dilation", 1)):
-        for value in _leaves(given.get(name, least)):
-            if isinstance(value, int) and value < least and not call.function.startswith("conv_transpose"):
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+def _named_bias(name: str) -> bool:
+    return re.search(r"(^|_)bias(\d*|_.*)$", name.rpartition(".")[2]) is not None
 
 
 def _function_name(func: Callable) -> str:
     name = getattr(func, "__name__", type(func).__name__)
-    return func.__self__.__name__ if name == "__get__" else name  # a property such as x.T
+    return func.__self__.__name__ if name in ("__get__", "__set__") else name  # a property such as x.T
 
 
 def _plain(function: str) -> str:
-    """`add` for `add_`, `__add__`, `__radd__` and `__iadd__`."""
-    name = function.strip("_")
+    """`add` for `add_`, `__add__`, `__radd__` and `__iadd__`, `relu` for `relu.default`."""
+    name = function.partition(".")[0].strip("_")
     if function.startswith("__") and name[1:] in _OPERATORS and name[0] in "ri":
         name = name[1:]
     return {"truediv": "div"}.get(name, name)
 
 
+def _with_tensors(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(map(_with_tensors, index))
+    return torch.tensor(index) if isinstance(index, list) and index else index
+
+
+def _changes_in_place(name: str) -> bool:
+    return (
+        name == "__setitem__"
+        or (name.startswith("__i") and _plain(name) in _OPERATORS)
+        or name[-1] == "_" != name[-2]
+    )
+
+
+_PROPERTIES = {
+    "shape",
+    "dtype",
+    "is_meta",
+    "ndim",
+    "size",
+    "dim",
+    "requires_grad",
+    "device",
+    "layout",
+    "__len__",
+}
+_READS = {"bool", "int", "float", "complex", "index", "contains", "array", "item", "tolist", "numpy"}
 _OPERATORS = {"add", "sub", "mul", "truediv", "div", "matmul", "pow", "floordiv"}
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    """All that is in nested tuples, lists and dicts."""
-    if isinstance(value, tuple | list):
-        for item in value:
-            yield from _leaves(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _leaves(item)
-    else:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
         yield value
+    elif isinstance(value, tuple | list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(item)
 
 
-def _map_tensors(change: Callable, value: Any) -> Any:
+def map_tensors(change: Callable, value: Any) -> Any:
     """`value` with every tensor in it changed."""
     if isinstance(value, Tensor):
         return change(value)
-    if isinstance(value, torch.Size):
-        return tuple(value)
     if isinstance(value, tuple | list):
-        items = [_map_tensors(change, item) for item in value]
+        items = [map_tensors(change, item) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
-        return {key: _map_tensors(change, item) for key, item in value.items()}
+        return {key: map_tensors(change, item) for key, item in value.items()}
     return value

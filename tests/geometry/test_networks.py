@@ -704,7 +704,6 @@ class Reading(nn.Module):
         (nn.Sequential(nn.Flatten(), nn.Linear(9, 2)), (1, 2, 2), r"Layer '1' \(Linear\) cannot take \(4,\)"),
         (nn.Sequential(nn.BatchNorm2d(3)), (1, 8, 8), r"Layer '0' \(BatchNorm2d\) cannot take"),
         (Meeting(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 1)), (1, 8, 8), r"Layer 'add' \(add\) cannot take"),
-        (nn.Sequential(nn.LSTM(4, 3)), (4, 4), r"Layer '0' \(LSTM\) computes lstm"),
         (nn.ReLU(), (3, 0, 4), "input_shape must be positive integers"),
         (nn.ReLU(), (3, 4.0, 4), "input_shape must be positive integers"),
         (nn.ReLU(), 3, "input_shape must be positive integers"),
@@ -871,3 +870,15 @@ def test_effective_field_refuses(images, settings, sentence):
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
     with pytest.raises(ValueError, match=f"^{sentence}"):
         effective_receptive_field(model, images, **settings)
+
+
+def test_a_map_of_one_position():
+    """Its stride and its row stay known through views, and pooling it again makes a summary of it."""
+    body = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.MaxPool2d(2))
+    field = ReceptiveField((5, 5), (4, 4), (-1, -1))
+    for head in (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.AdaptiveMaxPool2d(1)):
+        model = nn.Sequential(body, head, nn.Flatten(), nn.Linear(4, 2))
+        assert receptive_field(model, (1, 4, 4)) == field
+        assert receptive_field(model, (1, 4, 4), "2") == ReceptiveField((4, 4), (0, 0), (0, 0))
+    padded = nn.Sequential(body, nn.Conv2d(4, 4, 3, padding=1))
+    assert receptive_field(padded, (1, 4, 4)) == ReceptiveField((13, 13), (4, 4), (-5, -5))

@@ -1,0 +1,218 @@
+"""A measurement leaves everything as it was: the model, what its code keeps elsewhere, random numbers."""
+
+import copy
+import functools
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations, prune, weight_norm
+
+from course_utils.geometry import effective_receptive_field, layer_table, receptive_field, receptive_fields
+
+SHAPE = (3, 8, 8)
+MEASURES = {
+    "layer_table": lambda model: layer_table(model, SHAPE),
+    "receptive_field": lambda model: receptive_field(model, SHAPE),
+    "receptive_fields": lambda model: receptive_fields(model, SHAPE),
+    "effective": lambda model: effective_receptive_field(model, torch.ones(2, *SHAPE)),
+}
+measures = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+
+GRIDS: dict = {}
+COUNT = 0
+
+
+class OnClass(nn.Module):
+    shared: dict = {}  # noqa: RUF012
+
+    def forward(self, x):
+        key = x.shape[-1]
+        if key not in OnClass.shared:
+            OnClass.shared[key] = x.new_ones(key)
+        return x * OnClass.shared[key]
+
+
+class OnModule(nn.Module):
+    def forward(self, x):
+        global COUNT
+        COUNT += 1
+        return x + GRIDS.setdefault(("rows", x.shape[-1]), torch.zeros_like(x[0, 0]))
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.store = {"grids": {}, "list": [[]]}
+
+    def forward(self, x):
+        self.store["list"][0].append(x)
+        return x + self.store["grids"].setdefault(x.shape[-1], x.new_zeros(x.shape[-1]))
+
+
+class InClosure(nn.Module):
+    def __init__(self):
+        super().__init__()
+        kept, count = [], 0
+
+        def remember(x):
+            nonlocal count
+            count += 1
+            kept.append(x)
+            return x + kept[0]
+
+        self.remember = remember
+
+    def forward(self, x):
+        return self.remember(x)
+
+
+@functools.lru_cache
+def ramp(size: int, device: torch.device):
+    return torch.linspace(0, 1, size, device=device)
+
+
+class Cached(nn.Module):
+    def forward(self, x):
+        return x * ramp(x.shape[-1], x.device)
+
+
+class OnAttribute(nn.Module):
+    last = None
+
+    def forward(self, x):
+        type(self).last = x if type(self).last is None else type(self).last
+        return x + type(self).last
+
+
+@measures
+@pytest.mark.parametrize("cls", [OnClass, OnModule, Nested, InClosure, Cached, OnAttribute])
+def test_what_forward_keeps_is_not_spoilt(measure, cls):
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), cls())
+    before = COUNT, dict(GRIDS), dict(OnClass.shared), OnAttribute.last
+    measure(model)
+    assert before == (COUNT, GRIDS, OnClass.shared, OnAttribute.last)
+    assert model(torch.rand(1, *SHAPE)).isfinite().all()
+    OnClass.shared.clear()
+    GRIDS.clear()
+    OnAttribute.last = None
+
+
+class MaxNorm(nn.Conv2d):
+    """EEGNet's convolution sets its own weights when it runs."""
+
+    def forward(self, x):
+        self.weight.data = torch.renorm(self.weight.data, 2, 0, 0.01)
+        return super().forward(x)
+
+
+class InPlace(nn.Linear):
+    def forward(self, x):
+        with torch.no_grad():
+            self.weight.mul_(0.5)
+            self.bias.data.zero_()
+        return super().forward(x)
+
+
+class Running(nn.Module):
+    """A buffer in place, another one replaced, a parameter that appears."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        self.mean.mul_(0.9).add_(x.detach().mean((0, 2, 3)))
+        self.steps = self.steps + 1
+        self.extra = nn.Parameter(torch.ones(1))
+        return x - self.mean[:, None, None]
+
+
+@measures
+@pytest.mark.parametrize("layer", [lambda: MaxNorm(3, 4, 3), Running, lambda: InPlace(8, 8)])
+def test_weights_and_buffers_stay(measure, layer):
+    model = nn.Sequential(layer(), nn.Conv2d(4 if isinstance(layer(), MaxNorm) else 3, 2, 1)).train()
+    before, attributes = copy.deepcopy(model.state_dict()), [list(vars(m)) for m in model.modules()]
+    versions = [p._version for p in model.parameters()]
+    measure(model)
+    assert before.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    assert attributes == [list(vars(m)) for m in model.modules()] and all(m.training for m in model.modules())
+    assert versions == [p._version for p in model.parameters()]
+
+
+class Noisy(nn.Module):
+    def forward(self, x):
+        return x + torch.rand(1) + random.random() + np.random.rand()  # noqa: NPY002
+
+
+@measures
+def test_random_numbers_go_on_as_if_nothing_had_been(measure):
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), Noisy())
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    measure(model)
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1] == random.getstate() and states[2] == np.random.get_state()[1].tolist()  # noqa: NPY002
+
+
+def pruned():
+    layer = nn.Conv2d(3, 4, 3)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    return layer
+
+
+NORMED = {
+    "pruned": pruned,
+    "weight norm": lambda: weight_norm(nn.Conv2d(3, 4, 3)),
+    "weight norm, parametrised": lambda: parametrizations.weight_norm(nn.Conv2d(3, 4, 3)),
+    "spectral norm": lambda: torch.nn.utils.spectral_norm(nn.Conv2d(3, 4, 3)),
+    "spectral norm, parametrised": lambda: parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("make", NORMED.values(), ids=NORMED)
+def test_weights_that_hooks_make_are_seen(make):
+    torch.manual_seed(0)
+    model = nn.Sequential(make(), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval()
+    weight, states = model[0].weight.detach().clone(), copy.deepcopy(model.state_dict())
+    row = layer_table(model, SHAPE)["0"]
+    assert (row.kind, row.macs, row.receptive_field.size) == ("conv", 4 * 36 * 27, (3, 3))
+    table = layer_table(model, SHAPE)
+    assert table.total.params == sum(p.numel() for p in model.parameters()) and table.unused_params == 0
+    assert row.units == 4 * 36 and [r.name for r in table] == ["0", "1", "2"]
+    images = torch.rand(2, *SHAPE)
+    effective = effective_receptive_field(model, images, "2", (1, 1))
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in states.items())
+    torch.testing.assert_close(weight, model[0].weight.detach())
+    torch.testing.assert_close(effective, by_autograd(model, images, 2, (1, 1)))
+
+
+def by_autograd(model, images, layer, place):
+    """The effective field through a forward hook on the real model."""
+    kept = []
+    handle = model[layer].register_forward_hook(lambda _, given, out: kept.append(out))
+    images = images.clone().requires_grad_()
+    model(images)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(kept[0][:, :, place[0], place[1]].sum(), images)
+    gradient = gradient.abs().sum((0, 1))
+    return gradient / gradient.max()
+
+
+def test_hooks_that_change_inputs_and_outputs_run():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1))
+    model[0].register_forward_pre_hook(lambda _, given: (given[0].roll(1, 1) ** 2,))
+    model[0].register_forward_hook(lambda _, given, out: F.avg_pool2d(out, 3, 1))
+    images, fired = torch.rand(2, *SHAPE), []
+    model[1].register_forward_hook(lambda *_: fired.append(1))
+    assert receptive_field(model, SHAPE, "0").size == receptive_field(model, SHAPE).size == (5, 5)
+    assert [row.name for row in layer_table(model, SHAPE)][-3:] == ["0", "avg_pool2d", "1"]
+    effective = effective_receptive_field(model, images, "1", (1, 2))
+    assert not fired
+    torch.testing.assert_close(effective, by_autograd(model, images, 1, (1, 2)))

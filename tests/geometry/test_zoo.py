@@ -1,0 +1,64 @@
+"""torchvision's classifiers: parameters, multiply-adds and units against what torch itself counts."""
+
+import pytest
+import torch
+import torchvision
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import get_model, get_model_weights
+
+from course_utils.geometry import layer_table
+
+QUICK = {
+    "alexnet",
+    "densenet121",
+    "efficientnet_b0",
+    "mobilenet_v3_small",
+    "resnet18",
+    "shufflenet_v2_x0_5",
+    "vit_b_32",
+}
+# They compute their widths with tensors, so they cannot be built on the meta device; some take gigabytes.
+ON_CPU = {"regnet_x_400mf", "regnet_y_400mf", "regnet_x_1_6gf", "regnet_y_3_2gf"}
+NAMES = [
+    name
+    for name in torchvision.models.list_models(module=torchvision.models)
+    if not name.startswith("regnet") or name in ON_CPU
+]
+
+
+def built(name):
+    settings = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    with torch.device("cpu" if name in ON_CPU else "meta"):
+        return get_model(name, **settings).to("meta").eval()
+
+
+def units_by_hooks(model, names, image):
+    """Elements of the outputs of these modules in one forward pass."""
+    units = dict.fromkeys(names, 0)
+
+    def hook(name):
+        def note(module, given, output):
+            units[name] += (output[0] if isinstance(output, tuple) else output).numel()
+
+        return note
+
+    for name in names:
+        model.get_submodule(name).register_forward_hook(hook(name))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
+    return units, counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
+def test_what_torch_counts(name):
+    model = built(name)
+    size = min(weights.transforms.keywords["crop_size"] for weights in get_model_weights(name))
+    table = layer_table(model, (3, size, size))
+    modules = {row.name for row in table} & dict(model.named_modules()).keys()
+    units, macs = units_by_hooks(model, sorted(modules), torch.empty(1, 3, size, size, device="meta"))
+    assert len(modules) >= 10 and {n: sum(r.units for r in table if r.name == n) for n in modules} == units
+    assert table.total.macs == macs
+    assert table.total.params + table.unused_params == sum(p.numel() for p in model.parameters())
+    assert not table.unused_params or name in ("googlenet", "inception_v3")
