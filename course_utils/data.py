@@ -216,14 +216,14 @@ def to_pixels(
 def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     channels = images.shape[-3]
     try:
-        numbers = torch.tensor(values, dtype=images.dtype, device=images.device)
+        numbers = torch.tensor(values, dtype=images.dtype)
     except (TypeError, ValueError, RuntimeError):
         numbers = torch.zeros(0)
     if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
         raise ValueError(
             f"mean and std have a number for each channel ({channels}) or one for all, not {values!r}."
         )
-    return numbers.view(-1, 1, 1)
+    return numbers.view(-1, 1, 1).to(images.device)
 
 
 def _check_images(images: Tensor) -> None:

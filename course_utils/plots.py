@@ -118,10 +118,13 @@ def _panel(ax: Axes) -> str:
     return " ".join(", ".join(filter(None, parts)).split()) or ("picture" if ax.images else "")
 
 
-if shell := get_ipython():  # beside the picture that another formatter makes
-    shell.display_formatter.mimebundle_formatter.for_type(
-        Figure, lambda figure: ({}, {"image/png": {"alt": alt_text(figure)}})
-    )
+def alt_metadata(figure: Figure, **_) -> tuple[dict, dict]:
+    """The alt text as IPython takes it, beside the picture that another formatter makes."""
+    return {}, {"image/png": {"alt": alt_text(figure)}}
+
+
+if shell := get_ipython():
+    shell.display_formatter.mimebundle_formatter.for_type(Figure, alt_metadata)
 
 
 def show_images(

@@ -261,8 +261,8 @@ def evaluate(
         raise ValueError(_why(error, model, images.images.dtype)) from error
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
     targets = images.labels.cpu()
-    loss = F.cross_entropy(logits, targets).item()
-    return Evaluation(logits, targets, loss, topk_errors(logits, targets, ks))
+    errors = topk_errors(logits, targets, ks)
+    return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
 
 
 def _train_epoch(
