@@ -5,7 +5,7 @@
     MEASURED["photos"]                     names of the photos; "photo/koala" is one as a data URI
     MEASURED["effective/koala/ResNet-18/effective, untrained/layer2.1/14/14"]    one unit's effective field
     MEASURED["signals/56/1/0/1.0/0"]       of an untrained network: depth, skip, norm, scale, seed
-    MEASURED["guesses/koala"]              logits and target of a photo; "classes" are the classes' names
+    MEASURED["guesses/koala"]              target and ordered logits of a photo; "classes" are the classes' names
 
 In a notebook a key is measured when it is first looked up, and kept; `export` writes the files that a web site
 brings instead. Drawing functions take any mapping with these keys.
@@ -344,9 +344,15 @@ def _guess(name: str) -> dict[str, Any]:
 
 
 def guess(photo: Photo, logits: Tensor) -> dict[str, Any]:
-    """What topk_explorer draws of a photo and its logits [classes]."""
+    """What topk_explorer draws of a photo and its logits [classes]: classes in `order`, and `logits` so ordered.
+
+    The best come first; of classes with equal logits the target is last.
+    """
     shortest = [float(str(value)) for value in logits.detach().float().cpu().numpy()]  # of single precision
-    return {"picture": _thumbnail(photo.image), "target": int(photo.label), "logits": shortest}
+    target = int(photo.label)
+    order = sorted(range(len(shortest)), key=lambda i: (-shortest[i], i == target, i))
+    ranked = [shortest[i] for i in order]
+    return {"picture": _thumbnail(photo.image), "target": target, "order": order, "logits": ranked}
 
 
 @torch.inference_mode()

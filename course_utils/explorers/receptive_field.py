@@ -32,7 +32,8 @@ def receptive_field_explorer(**initial: Any) -> Explorer:
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.measured import MEASURED
 
-    return Explorer(describe(MEASURED), MEASURED, initial)
+    keys = [f"layers/{name}" for name in NETWORKS] + [f"photo/{name}" for name in MEASURED["photos"]]
+    return Explorer(describe(MEASURED), MEASURED, initial, prepare=keys)
 
 
 def describe(data: Mapping[str, Any]) -> Description:

@@ -44,7 +44,7 @@ def topk_explorer(
         if photos is None and logits is None and classes is None
         else _own_data(photos, logits, classes)
     )
-    return Explorer(describe(data), data, initial)
+    return Explorer(describe(data), data, initial, prepare=[f"guesses/{name}" for name in data["photos"]])
 
 
 def describe(data: Mapping[str, Any]) -> Description:
@@ -115,12 +115,12 @@ class Guesses:
 
 
 def read_guesses(photo: str, data: Mapping[str, Any]) -> Guesses:
-    """The guesses for a photo, in order."""
+    """The guesses for a photo."""
     found = data[f"guesses/{photo}"]
-    logits, target = found["logits"], found["target"]
-    order = sorted(range(len(logits)), key=lambda i: (-logits[i], i == target, i))
-    ranked = tuple(logits[i] for i in order)
-    return Guesses(found["picture"], target, order.index(target) + 1, tuple(order), ranked, data["classes"])
+    order, target = tuple(found["order"]), found["target"]
+    return Guesses(
+        found["picture"], target, order.index(target) + 1, order, tuple(found["logits"]), data["classes"]
+    )
 
 
 # --- the picture --------------------------------------------------------------------------------------
