@@ -463,6 +463,23 @@ def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
         return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 
 
+def best_runs(table: str, **setting: str | int | float) -> list[dict[str, str | int | float | None]]:
+    """The stored runs of one setting, a row for each seed, at the learning rate with the lowest validation error.
+
+    `table` is a table of long runs ("vgg_depth", "resnet_depth", "inception_heads", "inception_aux"), made by
+    `tools/long_runs.py`. Raises ValueError for a setting that was not run.
+    """
+    by_rate: dict = {}
+    for row in read_csv(table):
+        if setting.items() <= row.items():
+            by_rate.setdefault(row["learning_rate"], []).append(row)
+    if not by_rate:
+        raise ValueError(
+            f"No run of {table} has {setting}; its settings are the columns of data/{table}.csv."
+        )
+    return min(by_rate.values(), key=lambda runs: sum(run["validation_error"] for run in runs) / len(runs))
+
+
 def _value(text: str) -> str | int | float | None:
     for kind in (int, float):
         try:

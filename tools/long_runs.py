@@ -1,17 +1,18 @@
-"""Train small networks to the end and write the tables of lectures 5 and 6, data/vgg_depth.csv and resnet_depth.csv.
+"""Train small networks to the end and write the tables that lectures 4 to 6 read beside their own short runs.
 
-    python tools/long_runs.py vgg_depth       # about 40 minutes on one processor core
-    python tools/long_runs.py resnet_depth    # about 20 minutes
+    python tools/long_runs.py vgg_depth    # or another table: data/vgg_depth.csv, at most 40 minutes on one core
 
-Each row is one network, trained for 12 passes over few pictures: its setting, its seed and three errors
-(fractions, in evaluation mode): on those pictures, on 5,000 others that were kept for choosing the learning
-rate, and on the 10,000 of the test set.
+Each row is one network: its setting, its learning rate and seed, and three errors (fractions, in evaluation
+mode): on the pictures it was trained on, on 5,000 others that were kept for choosing the rate, and on the
+10,000 of the test set.
 """
 
 import argparse
 import csv
 import itertools
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -20,7 +21,6 @@ from tqdm import tqdm
 
 from course_utils import data, models, training
 
-EPOCHS = 12
 SEEDS = range(3)
 GUESSING = 0.9  # the error of a run whose loss did not stay finite
 ERRORS = ("training_error", "validation_error", "test_error")
@@ -59,21 +59,65 @@ def vgg_settings() -> list[tuple]:
     return [*depths, *starts, *with_norm]
 
 
-# Of each table: columns of a setting, the settings, how its network is made, the rates, how many pictures.
+def inception_head(head: str) -> nn.Module:
+    """Lecture 4's three convolutions under one of two heads."""
+    layers = []
+    for channels, out in ((1, 16), (16, 32), (32, 64)):
+        layers += [nn.Conv2d(channels, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if out < 64 else []
+    if head == "average pooling":
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 7 * 7, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def small_googlenet(start: str, heads: int) -> nn.Module:
+    return models.mini_googlenet(aux_logits=bool(heads), batch_norm=False, initialisation=start)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one table holds: the columns and values of its settings, and how a network of each is trained."""
+
+    columns: tuple[str, ...]
+    settings: list[tuple]
+    make: Callable[..., nn.Module]
+    rates: tuple[float, ...]
+    count: int  # pictures to train on
+    epochs: int = 12
+    options: dict = field(default_factory=dict)  # of training.fit
+
+
 TABLES = {
-    "vgg_depth": (
+    "vgg_depth": Table(
         ("convolutions", "batch_norm", "initialisation"),
         vgg_settings(),
         small_vgg,
-        (0.01, 0.03, 0.1, 0.3),
-        3000,
+        rates=(0.01, 0.03, 0.1, 0.3),
+        count=3000,
     ),
-    "resnet_depth": (
+    "resnet_depth": Table(
         ("kind", "layers"),
-        list(itertools.product(("plain", "residual"), (20, 38, 56))),
+        list(itertools.product(("plain", "residual"), (20, 56))),
         small_resnet,
-        (0.03, 0.1, 0.3),
-        4000,
+        rates=(0.03, 0.1, 0.3),
+        count=4000,
+    ),
+    "inception_heads": Table(
+        ("head",),
+        [("average pooling",), ("fully connected",)],
+        inception_head,
+        rates=(0.03, 0.1),
+        count=6000,
+        epochs=20,
+    ),
+    "inception_aux": Table(
+        ("start", "heads"),
+        list(itertools.product(("torch", "glorot"), (0, 1))),
+        small_googlenet,
+        rates=(0.03, 0.1),
+        count=3000,
+        epochs=6,
+        options={"batch_size": 64, "loss": models.auxiliary_loss},
     ),
 }
 
@@ -86,24 +130,25 @@ def pictures(count: int) -> tuple[data.ImageSet, data.ImageSet, data.ImageSet]:
     return everything.subset(order[:count]), everything.subset(order[count : count + 5000]), test
 
 
-def run(table: str, setting: tuple, rate: float, seed: int) -> tuple[list[float], str]:
+def run(table: Table, setting: tuple, rate: float, seed: int) -> tuple[list[float], str]:
     """The three errors of one run, and why it stopped early, if it did."""
-    _, _, make, _, count = TABLES[table]
     torch.manual_seed(seed)
-    net, parts = make(*setting), pictures(count)
-    history = training.fit(net, parts[0], epochs=EPOCHS, learning_rate=rate, seed=seed, progress=False)
+    net, parts = table.make(*setting), pictures(table.count)
+    options = {"epochs": table.epochs, "learning_rate": rate, "seed": seed, "progress": False} | table.options
+    history = training.fit(net, parts[0], **options)
     if history.stopped:
         return [GUESSING] * 3, history.stopped
     return [training.evaluate(net, part, ks=(1,), progress=False).top1_error for part in parts], ""
 
 
-def main(table: str) -> None:
+def main(name: str) -> None:
     torch.set_num_threads(1)
-    columns, settings, _, rates, _ = TABLES[table]
-    with (data.data_folder() / f"{table}.csv").open("w", encoding="utf-8", newline="") as file:
+    table = TABLES[name]
+    with (data.data_folder() / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*columns, "learning_rate", "seed", *ERRORS, "stopped"))
-        for setting, rate, seed in tqdm(list(itertools.product(settings, rates, SEEDS)), file=sys.stdout):
+        writer.writerow((*table.columns, "learning_rate", "seed", *ERRORS, "stopped"))
+        todo = list(itertools.product(table.settings, table.rates, SEEDS))
+        for setting, rate, seed in tqdm(todo, file=sys.stdout):
             errors, stopped = run(table, setting, rate, seed)
             writer.writerow((*setting, rate, seed, *(f"{error:.4f}" for error in errors), stopped))
             file.flush()
