@@ -217,7 +217,8 @@ def test_ids_are_unique_over_kernels():
 
 def test_a_player_moves_its_slider():
     e = explorer(play="cell")
-    play, position = e.children[0].children[-1], e.controls["cell"]
+    (label, play), position = e.children[0].children[-1].children, e.controls["cell"]
+    assert label.value == f"play {position.description}"
     assert (play.value, play.max, play.interval) == (0, 8, 300)
     assert [(link.source[0], link.target[0]) for link in play.links] == [(play, position), (position, play)]
 
