@@ -73,14 +73,20 @@ def free_port() -> int:
 
 
 class LabServer:
-    """JupyterLab with the course's settings, on copies of notebooks, with a home of its own.
+    """JupyterLab, or Notebook, with the course's settings, on copies of notebooks, with a home of its own.
 
     The copies lie side by side in a temporary `notebooks` folder next to a link to `data`; nothing is
-    written outside of that folder. `environment` adds variables. `url` and `token` are set once the server answers.
+    written outside of that folder. `environment` adds variables, `application` is "jupyterlab" or "notebook".
+    `url` and `token` are set once the server answers.
     """
 
-    def __init__(self, notebooks: list[Path], environment: Mapping[str, str] | None = None) -> None:
-        self.environment = environment or {}
+    def __init__(
+        self,
+        notebooks: list[Path],
+        environment: Mapping[str, str] | None = None,
+        application: str = "jupyterlab",
+    ) -> None:
+        self.environment, self.application = environment or {}, application
         self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -90,7 +96,7 @@ class LabServer:
             shutil.copy(notebook, self.folder / "course" / "notebooks")
 
     def __enter__(self) -> LabServer:
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}"]
+        command = [sys.executable, "-m", self.application, "--no-browser", f"--port={self.port}"]
         command += [f"--config={JUPYTER / 'jupyter_lab_config.py'}", "--ServerApp.port_retries=0"]
         command.append(f"--LabServerApp.app_settings_dir={self._settings()}")
         command += ["--expose-app-in-browser", "--ServerApp.open_browser=False"]
@@ -116,6 +122,11 @@ class LabServer:
             self.process.wait()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def address(self, name: str) -> str:
+        """Where a browser finds `notebooks/name`."""
+        page = "lab/tree" if self.application == "jupyterlab" else "notebooks"
+        return f"{self.url}/{page}/notebooks/{name}?token={self.token}&reset"
 
     def _settings(self) -> Path:
         """The course's settings, but no saving unasked, and every cell in the document, also far from the window."""
@@ -158,7 +169,7 @@ class LabServer:
 
 
 class LabPage:
-    """One browser tab with JupyterLab, the file browser closed, and one notebook in it.
+    """One browser tab with JupyterLab or Notebook, the file browser closed, and one notebook in it.
 
     `console_errors` collects what the page wrote to the console as an error, and exceptions nobody caught.
     """
@@ -200,7 +211,7 @@ class LabPage:
 
     def open_notebook(self, name: str) -> None:
         """Show `notebooks/name` with its kernel idle; the page then lists every cell."""
-        self.page.goto(f"{self.server.url}/lab/tree/notebooks/{name}?token={self.server.token}&reset")
+        self.page.goto(self.server.address(name))
         self.page.wait_for_function(
             """() => { const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
                        return context?.isReady && context.session?.kernel?.status === "idle"; }"""
