@@ -125,11 +125,11 @@ figure = plots.show_images(torch.rand(1, 5, 5), ["a boot"])
 
 
 def test_figures_carry_their_alt_text_in_a_notebook():
-    manager, client = start_new_kernel(kernel_name="python3")
+    manager, client = start_new_kernel(startup_timeout=1000, kernel_name="python3")
     try:
         shown = []
         for code in (NOTEBOOK, "figure", "plots.plot_filters(torch.rand(2, 3, 4, 4), title='two kernels');"):
-            client.execute_interactive(code, timeout=120, output_hook=shown.append)
+            client.execute_interactive(code, output_hook=shown.append)
         pictures = [m["content"] for m in shown if "image/png" in m["content"].get("data", {})]
         assert [picture["metadata"]["image/png"]["alt"] for picture in pictures] == [
             "1 picture in rows of 1: a boot."

@@ -551,8 +551,8 @@ def augment(images, generator):
 
 @pytest.fixture(scope="module")
 def kernel():
-    manager, client = start_new_kernel(kernel_name="python3")
-    client.execute_interactive(SETUP, timeout=60)
+    manager, client = start_new_kernel(startup_timeout=1000, kernel_name="python3")
+    client.execute_interactive(SETUP)
     yield manager, client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -563,14 +563,14 @@ def interrupted(kernel, code):
     manager, client = kernel
     # stop_on_error would let the kernel abort, unread, what is asked next
     client.execute("batches = 0\n" + code, stop_on_error=False)
-    while client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
+    while client.get_iopub_msg()["msg_type"] != "stream":
         pass
     manager.interrupt_kernel()
-    return client.get_shell_msg(timeout=60)["content"]
+    return client.get_shell_msg()["content"]
 
 
 def check(kernel, code):
-    after = kernel[1].execute_interactive(code, timeout=60)["content"]
+    after = kernel[1].execute_interactive(code)["content"]
     assert after["status"] == "ok", after["traceback"][-1]
 
 

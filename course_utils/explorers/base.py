@@ -278,8 +278,11 @@ def _widget(control: Control) -> ipywidgets.ValueWidget:
     return (ipywidgets.IntSlider if whole else ipywidgets.FloatSlider)(**said, **numbers)
 
 
-def _player(slider: ipywidgets.IntSlider, interval: int = 300) -> ipywidgets.Play:
-    """Play, pause and stop buttons that move the slider one step every `interval` milliseconds."""
+def _player(slider: ipywidgets.IntSlider, interval: int = 300) -> ipywidgets.HBox:
+    """Play, pause and stop buttons that move the slider one step every `interval` milliseconds.
+
+    The label in front says in words what the buttons, which have no names, are for.
+    """
     play = ipywidgets.Play(
         value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=interval
     )
@@ -287,7 +290,7 @@ def _player(slider: ipywidgets.IntSlider, interval: int = 300) -> ipywidgets.Pla
         ipywidgets.jslink((play, "value"), (slider, "value")),
         ipywidgets.jslink((slider, "max"), (play, "max")),
     ]
-    return play
+    return ipywidgets.HBox([ipywidgets.Label(f"play {slider.description}"), play])
 
 
 def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
@@ -295,9 +298,9 @@ def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
     described = [w.description for w in widgets if getattr(w, "description", "")]
     label = max((svg_text.text_width(d, 13) for d in described), default=0) + 8
     for widget in widgets:
-        widget.layout.width = "auto" if not isinstance(widget, ipywidgets.Play) else "max-content"
+        widget.layout.width = "auto"
         widget.layout.border_left = _UNMARKED
-        if not isinstance(widget, ipywidgets.Checkbox) and hasattr(widget.style, "description_width"):
+        if not isinstance(widget, (ipywidgets.Checkbox, ipywidgets.HBox)):
             widget.style.description_width = f"{label:.0f}px"
     columns = f"repeat(auto-fill, minmax({label + 200:.0f}px, 1fr))"
     layout = ipywidgets.Layout(grid_template_columns=columns, grid_gap="2px 12px", width="100%")

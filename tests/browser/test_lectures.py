@@ -4,7 +4,7 @@ import labdriver
 import pytest
 from playwright.sync_api import Locator
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.browser
 every_notebook = pytest.mark.parametrize("name", [path.name for path in labdriver.LECTURES])
 
 

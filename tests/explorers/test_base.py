@@ -217,7 +217,8 @@ def test_ids_are_unique_over_kernels():
 
 def test_a_player_moves_its_slider():
     e = explorer(play="cell")
-    play, position = e.children[0].children[-1], e.controls["cell"]
+    (label, play), position = e.children[0].children[-1].children, e.controls["cell"]
+    assert label.value == f"play {position.description}"
     assert (play.value, play.max, play.interval) == (0, 8, 300)
     assert [(link.source[0], link.target[0]) for link in play.links] == [(play, position), (position, play)]
 
@@ -255,7 +256,8 @@ def test_what_is_missing_is_measured_when_asked_for(in_a_loop, monkeypatch):
 
     async def scenario():
         e.controls["side"].value = 5
-        await asyncio.sleep(0.05)
+        while e.state["waiting"]:
+            await asyncio.sleep(0)
         return dict(e.state)
 
     assert in_a_loop(scenario) == {"length": 5, "waiting": ""}
@@ -273,7 +275,9 @@ def test_an_idle_kernel_looks_up_what_is_prepared(in_a_loop, monkeypatch):
 
     async def scenario():
         Explorer(explorer().description, Noted(), prepare=["a", "b", "c"])
-        await asyncio.sleep(0.05)
+        while len(seen) < 3:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)  # for a fourth that must not come
 
     in_a_loop(scenario)
     assert seen == ["a", "b", "c"]

@@ -1,7 +1,6 @@
 """receptive_field_explorer against geometry: boxes, clipping, measured fields, and any order of settings."""
 
 import asyncio
-import time
 
 import pytest
 import torch
@@ -118,10 +117,9 @@ def test_in_a_running_loop_it_measures_by_itself(monkeypatch, in_a_loop):
         e.controls["row"].value = 8  # the first is not worth measuring any more
         assert e.state["waiting"]
         before = len(MEASURED)
-        until = time.monotonic() + 300
-        while e.state["waiting"] and time.monotonic() < until:
+        while e.state["waiting"]:
             await asyncio.sleep(0.05)
-        assert not e.state["waiting"] and len(MEASURED) == before + 1
+        assert len(MEASURED) == before + 1
 
     in_a_loop(scenario)
 
