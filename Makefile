@@ -5,6 +5,8 @@
 # make homework             what students get, notebooks/homework/release, from the masters in source
 # make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
 # make grade ALL=1          also what has not changed since the last time
+# make grade ME=1           grade your own notebooks, notebooks/homework/mine: the weeks in a line
+# make grade TRUST=1        where submissions cannot be kept apart (no bubblewrap): run them with your rights
 # make check                lint and the quick tests, in under a minute
 # make test                 everything: also notebooks, JupyterLab in a browser
 # make bench                measure beside what people would use instead: a table, build/bench.md; about
@@ -23,6 +25,8 @@
 VENV = .venv
 NB =
 ALL =
+ME =
+TRUST =
 PORT =
 ONLY =
 UPDATE =
@@ -62,7 +66,7 @@ homework: setup
 	@$(STATE_ENV) $(PY) tools/homework.py
 
 grade: setup
-	@$(STATE_ENV) $(PY) tools/grade.py $(if $(ALL),--all)
+	@$(STATE_ENV) $(PY) tools/grade.py $(if $(ALL),--all) $(if $(ME),--me) $(if $(TRUST),--trust)
 
 lint: setup-test
 	@$(PY) -m ruff check .
