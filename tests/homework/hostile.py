@@ -63,6 +63,8 @@ ATTACKS = {
     " start_new_session=True)",
     "kills its parent": RIGHT + "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
     "kills everybody": RIGHT + "import os, signal\nos.kill(-1, signal.SIGKILL)",
+    "writes settings of the kernel": RIGHT
+    + "path = '/proc/sys/kernel/core_pattern'\nvalue = open(path).read()\nopen(path, 'w').write(value)\nprint('FOUND')",
     "floods": RIGHT + "import os\nfor _ in range(100_000):\n    os.write(1, b'x' * 5_000)",
     "eats memory in children": RIGHT
     + "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        held = bytearray(900_000_000)\n"

@@ -193,13 +193,6 @@ class Judge:
         except Ended:
             self.line.close()
             raise
-        except BaseException:  # the alarm of a check; the player has one of its own for the next moment
-            with contextlib.suppress(Ended):
-                reply, _ = self.line.receive(GRACE)
-                if "callback" not in reply:
-                    raise
-            self.line.close()
-            raise
 
     def _call_back(self, reply: dict, blobs: list[bytes]) -> None:
         read = Decoder(blobs, self.stand_in)
@@ -273,18 +266,23 @@ class Judge:
             return Opaque("unreadable")
 
     def call_raw(self, function: Callable, arguments: tuple, keywords: dict) -> tuple[dict, list[bytes]]:
-        left = min(self.limits.cell - (self.spent - self.spent_before), self.left(), _alarm_left())
-        seconds = max(left, 0.1)
+        left = max(min(self.limits.cell - (self.spent - self.spent_before), self.left()), 0.1)
+        alarm = _take_alarm()
+        busy, seconds = min(left, alarm or left), min(left, 4 * alarm or left)
         modules: list = []
         try:
             if self.line is None or self.line.process.poll() is not None:
                 raise Ended("was not run: an earlier call ended the kernel")
             content = self.pickled(((arguments, keywords), self._state()), modules)
-            request = {"do": "call", "ref": function.answer, "seconds": seconds}
+            request = {"do": "call", "ref": function.answer, "seconds": seconds, "busy": busy}
             request["kept"] = [number for number, _ in modules]
             reply = self.ask(request, [content, *(blob for _, blob in modules)], seconds)
         except Ended as ended:
             raise StoppedByGrader(f"{function.__name__} {ended}") from None
+        finally:
+            _give_alarm(alarm)
+        if alarm and "Stopped" in str(reply[0].get("error", ""))[:200]:
+            _ring()
         if self.recorder is not None:
             self.recorder.append((function, arguments, keywords, reply))
         return reply
@@ -497,7 +495,19 @@ def _signature(parameters: list) -> Signature:
     )
 
 
-def _alarm_left() -> float:
-    """Seconds until the alarm of a check, and a moment: its own sentence is better than the player's."""
-    left = signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "getitimer") else 0
-    return left + 0.3 if left else float("inf")
+def _take_alarm() -> float:
+    """Seconds until the alarm of a check, which is switched off: the player measures them while it computes."""
+    if not hasattr(signal, "setitimer"):
+        return 0.0
+    return signal.setitimer(signal.ITIMER_REAL, 0)[0]
+
+
+def _give_alarm(seconds: float) -> None:
+    if seconds:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _ring() -> None:
+    """Let the alarm of a check go off, so that its own sentence says what happened."""
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    time.sleep(1)

@@ -88,6 +88,7 @@ def cell_notes(notebook: NotebookNode) -> list[str]:
     notes = []
     for index, cell in enumerate(notebook.cells):
         first_line = next(iter(cell.source.strip().splitlines()), "")[:40]
+        first_line = _mark(cell).get("grade_id", "") if _locked(cell) else first_line
         for output in cell.get("outputs", []):
             if output.output_type != "error":
                 continue

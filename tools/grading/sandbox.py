@@ -83,7 +83,9 @@ def _walls(handed_in: Path | None) -> list[str]:
     for path in (ROOT / "course_utils", ROOT / "data", HERE):
         walls += ["--ro-bind", str(path), str(path)]
     walls += ["--ro-bind", str(handed_in), "/handed_in"] if handed_in else []
-    return [*walls, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+    for path in ("/proc", "/dev", "/"):  # root could write settings of the kernel into /proc/sys
+        walls += ["--remount-ro", path]
+    return [*walls, "--chdir", "/tmp"]
 
 
 class Watch(threading.Thread):
