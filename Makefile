@@ -75,13 +75,12 @@ lint: setup-test
 check: lint
 	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not browser"
 
-# Three files of tests at a time, since some wait for a browser; the lectures in pairs, a thread each; then what
-# measures time.
+# Three files of tests at a time, since some wait for a browser; then the lectures
+# in pairs, a thread each.
 test: lint
 	@status=0; \
-	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile -m "not lecture and not alone" || status=$$?; \
+	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile -m "not lecture" || status=$$?; \
 	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m lecture || status=$$?; \
-	$(STATE_ENV) $(PY) -m pytest -m alone || status=$$?; \
 	exit $$status
 
 # Packages of the extra `bench` that do not install leave rows that say so.

@@ -18,7 +18,6 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -129,13 +128,11 @@ def _read_points(place: Place, one: Outcome) -> None:
         one.to_read = sum(grade.needs_manual_grade for grade in grades)
 
 
-def _name_members(place: Place, outcomes: list[Outcome]) -> None:
-    """Let nbgrader's form show names where its own id is not the name."""
+def _enter_members(place: Place, outcomes: list[Outcome]) -> None:
+    """Put members into the gradebook before several weeks of one are graded at once; names for nbgrader's form."""
     with place.gradebook() as book:
-        for one in outcomes:
-            with suppress(MissingEntry):
-                book.find_student(one.id).last_name = one.name
-        book.db.commit()
+        for name, one in {one.name: one.id for one in outcomes}.items():
+            book.update_or_create_student(one, last_name=name)
 
 
 def grade_all(
@@ -162,6 +159,7 @@ def _grade_found(place: Place, found: list[Outcome], again: bool, jobs: int, tru
     todo = [one for one in found if one.path]
     for week in sorted({one.week for one in todo}):
         run(NbGraderAPI(config=place.config()), "generate_assignment", week)
+    _enter_members(place, todo)
     _prepare()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ThreadPoolExecutor(jobs)
@@ -177,7 +175,6 @@ def _grade_found(place: Place, found: list[Outcome], again: bool, jobs: int, tru
     pool.shutdown()
     if not place.own:
         write_sheets(place, found, masters(place.course))
-        _name_members(place, todo)
     for one in found:
         if one.week in weeks(place.course):
             write_page(place, one)
