@@ -561,9 +561,8 @@ def kernel():
 def interrupted(kernel, code):
     """The reply to a cell that is interrupted once, by a real SIGINT, in the middle of its first `fit`."""
     manager, client = kernel
-    client.execute(
-        "batches = 0\n" + code, stop_on_error=False
-    )  # else what is asked next may be aborted unread
+    # stop_on_error would let the kernel abort, unread, what is asked next
+    client.execute("batches = 0\n" + code, stop_on_error=False)
     while client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
         pass
     manager.interrupt_kernel()

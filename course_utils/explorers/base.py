@@ -1,24 +1,22 @@
-"""The one kind of explorer: controls, a pure function that draws, and a view that shows what it drew.
+"""An explorer in JupyterLab: the controls of its description as widgets, and a view of what it draws.
 
 An explorer in fifteen lines:
 
     from course_utils.explorers import svg
-    from course_utils.explorers.base import Explorer, Picture, slider
+    from course_utils.explorers.base import Explorer
+    from course_utils.explorers.description import Description, Picture, slider
 
-    def draw_square(values: dict) -> Picture:
+    def draw_square(values, data) -> Picture:
         side = values["side"]
         if side == 13:
             raise ValueError("A square of side 13 brings bad luck.")
         body = [svg.rect(10, 10, 20 * side, 20 * side, svg.BLUE), svg.text(450, 40, f"area {side**2}", 16)]
         return Picture(svg.document(880, 420, f"A square of side {side}.", *body), {"area": side**2})
 
-    def square_explorer(side: int = 5) -> Explorer:
-        controls = {"side": slider("side", side, 1, 20)}
-        return Explorer("A square and its area.", controls, draw_square)
+    square = Description("A square and its area.", {"side": slider("side", 5, 1, 20)}, draw_square)
 
-`square_explorer().set(side=13)` shows the sentence, and the way out that the base found by trying the
-function itself: "Move side to 12." A function that draws must depend on the values alone and raise nothing
-but ValueError; it runs several times per second, so what is slow is cached outside it.
+`Explorer(square).set(side=13)` shows the sentence, and the way out that the base found by trying the function
+itself: "Move side to 12." The function runs several times per second, so what is slow is data.
 """
 
 from __future__ import annotations
@@ -26,34 +24,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
 
 import ipywidgets
 
 from course_utils.explorers import svg as svg_text
+from course_utils.explorers.description import Control, Description, Picture
 
 # One page of JupyterLab holds the pictures of several kernels: an id that two of them used would be the hidden tab's.
 _KERNEL, _NUMBERS = secrets.token_hex(4), count()
 _MARKED, _UNMARKED = f"3px solid {svg_text.VERMILION}", "3px solid transparent"
 _CUSTOM = "your own"
+_REST = 0.25  # seconds without a movement before something is measured
 _PAUSE = 0.05  # seconds between two pieces of work that an idle kernel does
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What a drawing function returns: SVG text, and the numbers behind it.
-
-    `limits` moves a control's range where it depends on others: the highest value of a slider, or the
-    options of a dropdown. The function itself must cope with a value that lies outside.
-    """
-
-    svg: str
-    state: dict[str, Any]
-    limits: dict[str, Any] = field(default_factory=dict)
 
 
 class Explorer(ipywidgets.VBox):
@@ -64,33 +50,54 @@ class Explorer(ipywidgets.VBox):
     sentence shown in place of the picture, `ways_out` maps control names to the nearest values at which it
     can be drawn, and `marked` names the controls to move, which wear a red edge. `problem` is None otherwise.
 
-    `presets` maps names to settings and adds a dropdown, `controls["preset"]`. `extras` are widgets shown
-    after the controls that the drawing function does not read, such as `player(slider)`.
+    `data` is what the drawing function may look up. Where its state has `waiting`, a key that is not there
+    yet, the explorer measures it once the controls rest, and `measure()` does so at once.
+    `prepare` are keys that an idle kernel looks up before a reader asks for them.
     """
 
     def __init__(
         self,
-        title: str,
-        controls: Mapping[str, ipywidgets.ValueWidget],
-        draw: Callable[[dict[str, Any]], Picture],
-        presets: Mapping[str, Mapping[str, Any]] | None = None,
-        extras: Sequence[ipywidgets.Widget] = (),
+        description: Description,
+        data: Mapping[str, Any] | None = None,
+        initial: Mapping[str, Any] | None = None,
+        prepare: Iterable[str] = (),
     ) -> None:
-        self.title, self.draw, self.presets = title, draw, dict(presets or {})
-        self.controls: dict[str, ipywidgets.ValueWidget] = dict(controls)
+        self.description, self.data = description, {} if data is None else data
+        self.title, self.presets = description.title, dict(description.presets)
+        self.controls = {name: _widget(control) for name, control in description.controls.items()}
         self.state: dict[str, Any] = {}
         self.svg, self.problem, self.ways_out, self.marked = "", None, {}, ()
-        self._ids, self._quiet, self._moved, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", False, None, set()
-        self._names = tuple(self.controls)
+        self._ids, self._quiet, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", False, set()
+        self._names, self._moved, self._followed = tuple(self.controls), (), {}
+        self._pending: asyncio.TimerHandle | None = None
         if self.presets:
-            preset = choice("preset", (_CUSTOM, *self.presets), _CUSTOM)
+            preset = ipywidgets.Dropdown(
+                options=(_CUSTOM, *self.presets), value=_CUSTOM, description="preset"
+            )
             self.controls = {"preset": preset, **self.controls}
         self.view = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%", overflow="auto"))
+        extras = [_player(self.controls[description.play])] if description.play else []
         shown = [*self.controls.values(), *extras]
         super().__init__([_control_panel(shown), self.view], layout=ipywidgets.Layout(width="100%"))
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._on_move(name), "value")
         self._redraw()
+        _prepare_when_idle(self.data[key] for key in prepare)
+        if initial:
+            self.set(**initial)
+            self.measure()
+
+    def draw(self, values: Mapping[str, Any]) -> Picture:
+        """The picture at these values of the controls; raises ValueError where there is none."""
+        return self.description.draw(values, self.data)
+
+    def measure(self) -> Explorer:
+        """Measure at once what the present picture waits for, and show it."""
+        waiting = self.state.get("waiting")
+        if waiting:
+            self.data[waiting]
+            self._redraw()
+        return self
 
     @property
     def values(self) -> dict[str, Any]:
@@ -114,7 +121,7 @@ class Explorer(ipywidgets.VBox):
                 if name in self._limited:
                     _make_room(self.controls[name], value)
                 self.controls[name].value = value
-        self._moved = next(iter(values), None)
+        self._moved = tuple(values)
         self._redraw()
         return self
 
@@ -137,7 +144,7 @@ class Explorer(ipywidgets.VBox):
         if name == "preset":
             self.set(**self.presets.get(self.controls["preset"].value, {}))
         else:
-            self._moved = name
+            self._moved = (name,)
             self._redraw()
 
     @contextmanager
@@ -148,7 +155,18 @@ class Explorer(ipywidgets.VBox):
         finally:
             self._quiet = before
 
+    def _follow(self) -> None:
+        """Move the controls that another one takes along."""
+        after = self.description.follow(self._followed, self.values, self._moved, self.data)
+        with self._without_redraw():
+            for name in self._names:
+                if name in self._limited:
+                    _make_room(self.controls[name], after[name])
+                self.controls[name].value = after[name]
+        self._followed = after
+
     def _redraw(self) -> None:
+        self._follow()
         values = self.values
         picture = self._picture(values)
         with self._without_redraw():
@@ -161,6 +179,9 @@ class Explorer(ipywidgets.VBox):
                 self.controls[name].layout.border_left = _MARKED if name in self.marked else _UNMARKED
         self.state, self.svg = picture.state, picture.svg
         self.view.value = self.svg.replace(svg_text.UNIQUE, self._ids)
+        if self._pending:
+            self._pending.cancel()
+        self._pending = _after_pause(_REST, self.measure) if self.state.get("waiting") else None
 
     def _picture(self, values: dict[str, Any]) -> Picture:
         self.problem, self.ways_out, self.marked = None, {}, ()
@@ -189,14 +210,17 @@ class Explorer(ipywidgets.VBox):
         if moves:
             self.marked, advice = tuple(self.ways_out), f"Move {', or '.join(moves)}."
         else:
-            named = [name for name in self._names if name in self.problem] or [self._moved or self._names[-1]]
+            named = [name for name in self._names if name in self.problem] or [
+                *self._moved[:1],
+                self._names[-1],
+            ][:1]
             self.marked, advice = tuple(named), f"No single move helps; begin with {' or '.join(named)}."
         return Picture(svg_text.problem_document(self.problem, advice), {"problem": self.problem})
 
     def _find_ways_out(self, values: dict[str, Any], most: int = 3) -> dict[str, Any]:
         """Single moves after which the picture can be drawn: the control moved last comes first."""
         found: dict[str, Any] = {}
-        for name in sorted(self._names, key=lambda n: n != self._moved):
+        for name in sorted(self._names, key=lambda n: n not in self._moved[:1]):
             if name in self._limited:
                 continue
             for value in _nearby(self.controls[name]):
@@ -214,14 +238,14 @@ class Explorer(ipywidgets.VBox):
 # --- work behind the scenes ---------------------------------------------------------------------------
 
 
-def after_pause(seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle | None:
+def _after_pause(seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle | None:
     """Call `act` in so many seconds, once no cell is running; outside of a notebook there is no loop: None."""
     with suppress(RuntimeError):
         return asyncio.get_running_loop().call_later(seconds, act)
     return None
 
 
-def prepare_when_idle(work: Iterator[Any]) -> None:
+def _prepare_when_idle(work: Iterator[Any]) -> None:
     """Take the next item of `work` after a pause, again and again, so that no reader has to wait for it later.
 
     An item takes less time than a reader notices, since a control moved meanwhile is answered after it.
@@ -229,39 +253,32 @@ def prepare_when_idle(work: Iterator[Any]) -> None:
 
     def do_next() -> None:
         for _ in islice(work, 1):
-            prepare_when_idle(work)
+            _prepare_when_idle(work)
 
-    after_pause(_PAUSE, do_next)
+    _after_pause(_PAUSE, do_next)
 
 
 # --- controls -----------------------------------------------------------------------------------------
 
 
-def slider(
-    description: str, value: float, low: float, high: float, step: float = 1, **options: Any
-) -> ipywidgets.IntSlider | ipywidgets.FloatSlider:
-    """A slider of whole numbers, or of floats where one of the numbers is a float."""
-    whole = all(isinstance(v, int) for v in (value, low, high, step))
-    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    return kind(value=value, min=low, max=high, step=step, description=description, **options)
+def _widget(control: Control) -> ipywidgets.ValueWidget:
+    """The control as JupyterLab shows it."""
+    said = {"value": control.value, "description": control.label}
+    if control.kind == "switch":
+        return ipywidgets.Checkbox(**said, indent=False)
+    plain = all(words == str(value) for words, value in control.options)
+    options = [value for _, value in control.options] if plain else control.options
+    if control.kind == "choice":
+        return ipywidgets.Dropdown(**said, options=options)
+    said["continuous_update"] = not control.at_rest
+    if control.kind == "choice_slider":
+        return ipywidgets.SelectionSlider(**said, options=options)
+    numbers = {"min": control.low, "max": control.high, "step": control.step}
+    whole = all(isinstance(v, int) for v in (control.value, *numbers.values()))
+    return (ipywidgets.IntSlider if whole else ipywidgets.FloatSlider)(**said, **numbers)
 
 
-def choice(description: str, options: Sequence[Any], value: Any) -> ipywidgets.Dropdown:
-    """A dropdown; `options` are values, or (words, value) pairs."""
-    return ipywidgets.Dropdown(options=options, value=value, description=description)
-
-
-def choice_slider(description: str, options: Sequence[Any], value: Any) -> ipywidgets.SelectionSlider:
-    """A slider over a few values that are not evenly spaced numbers."""
-    return ipywidgets.SelectionSlider(options=options, value=value, description=description)
-
-
-def switch(description: str, value: bool) -> ipywidgets.Checkbox:
-    """A box to tick."""
-    return ipywidgets.Checkbox(value=value, description=description, indent=False)
-
-
-def player(slider: ipywidgets.IntSlider, interval: int = 400) -> ipywidgets.Play:
+def _player(slider: ipywidgets.IntSlider, interval: int = 300) -> ipywidgets.Play:
     """Play, pause and stop buttons that move the slider one step every `interval` milliseconds."""
     play = ipywidgets.Play(
         value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=interval

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from math import log10, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import svg
-from course_utils.explorers.base import Explorer, Picture, choice_slider, player, slider
-from course_utils.geometry import LayerSize, conv_layer, linear_layer
+from course_utils.explorers.description import Description, Picture, choice_slider, slider
+from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer
+
+if TYPE_CHECKING:
+    from course_utils.explorers.base import Explorer
 
 _DEFAULTS = {
     "size": 32,
@@ -58,13 +62,18 @@ def conv_explorer(**initial: Any) -> Explorer:
     "valid"), dilation, groups and position (the output unit, counted row by row), or `preset`.
     Raises ValueError for a name or value that the controls do not offer.
     """
+    from course_utils.explorers.base import Explorer
+
+    return Explorer(describe(), initial=initial)
+
+
+def describe(data: Mapping[str, Any] | None = None) -> Description:
+    """Controls and drawing function; they need no data."""
     controls = {name: slider(name, value, 1, _HIGHEST.get(name, 1)) for name, value in _DEFAULTS.items()}
     controls["padding"] = choice_slider("padding", _PADDINGS, 0)
     controls["position"] = slider("position", 0, 0, 28 * 28 - 1)
     title = "A convolution: the pixels that each unit reads, the output's size, and the cost."
-    play = player(controls["position"], interval=300)
-    explorer = Explorer(title, controls, draw_conv, presets=PRESETS, extras=[play])
-    return explorer.set(**initial) if initial else explorer
+    return Description(title, controls, draw_conv, presets=PRESETS, play="position")
 
 
 # --- the numbers --------------------------------------------------------------------------------------
@@ -159,7 +168,7 @@ _HATCH, _UNREAD = svg.hatch("unread")
 _TINT = "rgba(213, 94, 0, 0.45)"  # vermilion
 
 
-def draw_conv(values: dict[str, Any]) -> Picture:
+def draw_conv(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
     """The picture of one setting; raises ValueError where torch would refuse it."""
     reach, state = numbers(values)
     large = reach.padded > _DRAWN_WHOLE

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import svg
-from course_utils.explorers.base import Explorer, Picture, slider
-from course_utils.geometry import conv_layer
-from course_utils.models import INCEPTION_WIDTHS
+from course_utils.explorers.description import Description, Picture, slider
+from course_utils.geometry.sizes import conv_layer
+from course_utils.papers import INCEPTION_WIDTHS
+
+if TYPE_CHECKING:
+    from course_utils.explorers.base import Explorer
 
 _SIDES = {"3": 28, "4": 14, "5": 7}  # of the maps in each stage, for 224x224 images
 _WIDTHS = ("one", "reduce3", "three", "reduce5", "five", "pool")
@@ -40,6 +44,13 @@ def inception_explorer(**initial: Any) -> Explorer:
     Raises ValueError for a name or value that the controls do not offer.
     Source: Szegedy et al. 2015, figure 2 and table 1.
     """
+    from course_utils.explorers.base import Explorer
+
+    return Explorer(describe(), initial=initial)
+
+
+def describe(data: Mapping[str, Any] | None = None) -> Description:
+    """Controls and drawing function; they need no data."""
     values = PRESETS["inception (3a)"]
     controls = {
         "size": slider("size", values["size"], 1, 56),
@@ -47,8 +58,7 @@ def inception_explorer(**initial: Any) -> Explorer:
         **{name: slider(name, values[name], 8, _HIGHEST.get(name, 512), 8) for name in _WIDTHS},
     }
     title = "An inception module, naive and with reduction: the weights and multiply-adds of each branch."
-    explorer = Explorer(title, controls, draw_inception, presets=PRESETS)
-    return explorer.set(**initial) if initial else explorer
+    return Description(title, controls, draw_inception, presets=PRESETS)
 
 
 # --- the numbers --------------------------------------------------------------------------------------
@@ -121,7 +131,7 @@ _COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling
 _NAMES = {"naive": "naive", "reduced": "with reduction"}
 
 
-def draw_inception(values: dict[str, int]) -> Picture:
+def draw_inception(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
     """The picture of one setting."""
     parts = branches(values)
     sums = {kind: _summary(each) for kind, each in parts.items()}

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache, lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 from math import ceil, floor, log10
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import svg
-from course_utils.explorers.base import Explorer, Picture, choice_slider, prepare_when_idle, slider, switch
-from course_utils.measurements import Signals, layer_signals, main_path
-from course_utils.models.resnet import ResNet, resnet_cifar
+from course_utils.explorers.description import Description, Picture, choice_slider, slider, switch
+
+if TYPE_CHECKING:
+    from course_utils.explorers.base import Explorer
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
 SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
 SEEDS = range(10)
 WIDTHS, STEM = (8, 16, 32), (5, 4, 2)  # small enough to run while a slider moves
-_IMAGES = 16
 PRESETS = {
     "plain, no normalisation": {"depth": 56, "skip": False, "norm": False, "scale": 1.0},
     "plain, batch norm": {"depth": 56, "skip": False, "norm": True, "scale": 1.0},
@@ -40,6 +35,18 @@ def residual_explorer(**initial: Any) -> Explorer:
     Raises ValueError for a name or value that the controls do not offer.
     Source: He et al. 2016, sections 4.1 and 4.2 (the argument about gradients; layer responses).
     """
+    from course_utils.explorers.base import Explorer
+    from course_utils.explorers.measured import MEASURED
+
+    for key in islice(every_key(), 4 * len(DEPTHS)):
+        MEASURED[
+            key
+        ]  # a fraction of a second, once; other scales and seeds when the kernel is idle or asked for them
+    return Explorer(describe(), MEASURED, initial, prepare=every_key())
+
+
+def describe(data: Mapping[str, Any] | None = None) -> Description:
+    """Controls and drawing function; a setting needs the signals of its network and of the twin."""
     controls = {
         "depth": choice_slider("depth", DEPTHS, 20),
         "scale": choice_slider("first weights ×", [(f"{scale:g}", scale) for scale in SCALES], 1.0),
@@ -47,65 +54,21 @@ def residual_explorer(**initial: Any) -> Explorer:
         "skip": switch("shortcuts (residual)", True),
         "norm": switch("batch normalisation", True),
     }
-    work = prepared_signals()
-    for _ in islice(work, len(DEPTHS) * 2):
-        pass  # a fraction of a second, once; other scales and seeds when the kernel is idle or asked for them
     title = "Activations and gradients in each layer of a residual network and its plain twin."
-    explorer = Explorer(title, controls, draw_signals, presets=PRESETS)
-    prepare_when_idle(work)
-    return explorer.set(**initial) if initial else explorer
+    return Description(title, controls, draw_signals, PRESETS, needs=signal_keys)
 
 
-# --- the numbers --------------------------------------------------------------------------------------
+def signal_keys(values: Mapping[str, Any]) -> tuple[str, str]:
+    """The keys of the chosen network's signals and of its twin's."""
+    depth, skip, norm, scale, seed = (values[n] for n in ("depth", "skip", "norm", "scale", "seed"))
+    return tuple(f"signals/{depth}/{s:d}/{norm:d}/{scale}/{seed}" for s in (skip, not skip))
 
 
-@cache
-def _images() -> tuple[Tensor, Tensor]:
-    from course_utils.data import fashion_mnist
-
-    some = fashion_mnist()[1].subset(_IMAGES)
-    return some.images.contiguous(memory_format=torch.channels_last), some.labels
-
-
-@lru_cache(64)
-def _network(depth: int, norm: bool, seed: int) -> ResNet:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = resnet_cifar(depth, in_channels=1, widths=WIDTHS, stem=STEM, norm=norm)
-    return model.to(memory_format=torch.channels_last)
-
-
-@lru_cache(4096)
-def signals(depth: int, skip: bool, norm: bool, scale: float, seed: int) -> Signals:
-    """The signals in one of the explorer's networks before training."""
-    model = _network(depth, norm, seed)
-    for block in model.blocks:
-        block.skip = skip  # shortcuts of option A have no parameters, so the twins share their weights
-    with _scaled(main_path(model), scale):
-        return layer_signals(model, *_images())
-
-
-def prepared_signals() -> Iterator[None]:
-    """Measure all that the controls can ask for, a network and its twin at a time; scale 1 and seed 0 first."""
+def every_key() -> Iterator[str]:
+    """The keys of all that the controls can ask for, a network and its twin at a time; scale 1 and seed 0 first."""
     scales = sorted(SCALES, key=lambda scale: scale != 1)
     for seed, scale, depth, norm in product(SEEDS, scales, DEPTHS, (True, False)):
-        for skip in (True, False):
-            signals(depth, skip, norm, scale, seed)
-        yield
-
-
-@contextmanager
-def _scaled(layers: list[nn.Conv2d], scale: float) -> Iterator[None]:
-    before = [layer.weight.detach().clone() for layer in layers] if scale != 1 else []
-    try:
-        with torch.no_grad():
-            for layer, weight in zip(layers, before, strict=False):
-                layer.weight.copy_(scale * weight)
-        yield
-    finally:
-        with torch.no_grad():
-            for layer, weight in zip(layers, before, strict=False):
-                layer.weight.copy_(weight)
+        yield from signal_keys({"depth": depth, "skip": True, "norm": norm, "scale": scale, "seed": seed})
 
 
 # --- the picture --------------------------------------------------------------------------------------
@@ -118,29 +81,30 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
-def draw_signals(values: dict[str, Any]) -> Picture:
+def draw_signals(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
     depth, skip, norm = values["depth"], values["skip"], values["norm"]
-    rest = norm, values["scale"], values["seed"]  # by position: a cache tells names and positions apart
-    chosen, twin = signals(depth, skip, *rest), signals(depth, not skip, *rest)
+    chosen, twin = (data[key] for key in signal_keys(values))
     words = _sentences(chosen)
     body = [
         svg.text(
             12, 24, f"{_KIND[skip][0]}, {depth} layers, {_normalisation(norm)}, untrained", 16, bold=True
         ),
         _legend(skip),
-        _plot(_LEFT_X, "activation size (root mean square)", chosen.activations, twin.activations, skip),
-        _plot(_RIGHT_X, "gradient norm of the layer's weights", chosen.gradients, twin.gradients, skip),
+        _plot(
+            _LEFT_X, "activation size (root mean square)", chosen["activations"], twin["activations"], skip
+        ),
+        _plot(_RIGHT_X, "gradient norm of the layer's weights", chosen["gradients"], twin["gradients"], skip),
         *(svg.text(12, _HEIGHT - 36 + 24 * n, sentence) for n, sentence in enumerate(words)),
     ]
     state = {
-        "activations": chosen.activations,
-        "gradients": chosen.gradients,
-        "twin_activations": twin.activations,
-        "twin_gradients": twin.gradients,
-        "loss": chosen.loss,
-        "activation_ratio": _ratio(chosen.activations[-1], chosen.activations[0]),
-        "gradient_ratio": _ratio(chosen.gradients[0], chosen.gradients[-1]),
+        "activations": tuple(chosen["activations"]),
+        "gradients": tuple(chosen["gradients"]),
+        "twin_activations": tuple(twin["activations"]),
+        "twin_gradients": tuple(twin["gradients"]),
+        "loss": chosen["loss"],
+        "activation_ratio": _ratio(chosen["activations"][-1], chosen["activations"][0]),
+        "gradient_ratio": _ratio(chosen["gradients"][0], chosen["gradients"][-1]),
     }
     title = f"A {_KIND[skip][0]} network of {depth} layers, {_normalisation(norm)}. {' '.join(words)}"
     return Picture(svg.document(_WIDTH, _HEIGHT, title, *body), state)
@@ -154,13 +118,14 @@ def _ratio(a: float, b: float) -> float:
     return a / b if b else float("inf")
 
 
-def _sentences(chosen: Signals) -> tuple[str, str]:
-    last = len(chosen.activations)
+def _sentences(chosen: Mapping[str, Any]) -> tuple[str, str]:
+    activations, gradients = chosen["activations"], chosen["gradients"]
+    last = len(activations)
     return (
-        f"Activations: {_size(chosen.activations[0])} after layer 1, {_size(chosen.activations[-1])} after "
-        f"layer {last}: {_compared(chosen.activations[-1], chosen.activations[0], 'at the end')}.",
-        f"Gradients: {_size(chosen.gradients[-1])} in layer {last}, {_size(chosen.gradients[0])} in layer 1: "
-        f"{_compared(chosen.gradients[0], chosen.gradients[-1], 'at the front')}.",
+        f"Activations: {_size(activations[0])} after layer 1, {_size(activations[-1])} after "
+        f"layer {last}: {_compared(activations[-1], activations[0], 'at the end')}.",
+        f"Gradients: {_size(gradients[-1])} in layer {last}, {_size(gradients[0])} in layer 1: "
+        f"{_compared(gradients[0], gradients[-1], 'at the front')}.",
     )
 
 
@@ -197,7 +162,7 @@ def _stroke(is_chosen: bool) -> tuple[float, str]:
     return (3, "") if is_chosen else (1.5, "5 4")
 
 
-def _plot(x: float, label: str, chosen: tuple[float, ...], twin: tuple[float, ...], skip: bool) -> str:
+def _plot(x: float, label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool) -> str:
     low, high = _decades((*chosen, *twin))
     layers = len(chosen)
     step = ceil((high - low) / 8)
@@ -231,19 +196,18 @@ def _across(layer: float, layers: int) -> float:
     return 8 + (layer - 1) / (layers - 1) * (_PLOT_WIDTH - 16)
 
 
-def _decades(values: tuple[float, ...]) -> tuple[int, int]:
+def _decades(values: Sequence[float]) -> tuple[int, int]:
     exponents = [log10(value) for value in values if value > 0]
     low, high = min(exponents, default=0), max(exponents, default=0)
     return min(floor(low), _USUAL_DECADES[0]), max(ceil(high), _USUAL_DECADES[1])
 
 
 def _curve(
-    x: float, values: tuple[float, ...], decades: tuple[int, int], colour: str, width: float, dash: str
+    x: float, values: Sequence[float], decades: tuple[int, int], colour: str, width: float, dash: str
 ) -> str:
     low, high = decades
     heights = [(log10(value) - low) / (high - low) if value > 0 else 0 for value in values]
     points = [
         (x + _across(n + 1, len(values)), _BOTTOM - height * _PLOT_HEIGHT) for n, height in enumerate(heights)
     ]
-    curve = svg.polyline(points, colour, width)
-    return curve.replace("/>", f' stroke-dasharray="{dash}"/>') if dash else curve
+    return svg.polyline(points, colour, width, dash=dash)

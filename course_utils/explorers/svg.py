@@ -8,6 +8,8 @@ from functools import cache, lru_cache
 from html import escape
 from pathlib import Path
 
+from course_utils.explorers import widths
+
 # JupyterLab's theme, each with the light theme's value for places that have no theme (PNG, GitHub).
 TEXT = "var(--jp-ui-font-color1, #212121)"
 MUTED = "var(--jp-ui-font-color2, #616161)"
@@ -21,7 +23,6 @@ FONT = "var(--jp-ui-font-family, 'DejaVu Sans', sans-serif)"
 # Okabe & Ito 2008, without black, which a dark theme would swallow.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
-PALETTE = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW)
 
 SMALLEST = 11  # pixels on the screen that no text goes below
 UNIQUE = (
@@ -62,6 +63,9 @@ def in_bytes(count: float) -> str:
     return f"{int(count)} bytes" if count < 1000 else short(count).replace(" K", " k") + "B"
 
 
+_WIDEST = 1.0  # for what the table does not have: Korean and Chinese characters are as wide as high
+
+
 # --- words that fit -----------------------------------------------------------------------------------
 
 
@@ -75,21 +79,20 @@ def font_files() -> tuple[str, str]:
 
 
 @cache
-def _font(bold: bool):
-    from PIL import ImageFont
-
-    return ImageFont.truetype(font_files()[bold], 1000, layout_engine=ImageFont.Layout.BASIC)
-
-
-@cache
-def _advance(character: str, bold: bool) -> float:
-    return _font(bold).getlength(character) / 1000
+def _advances(bold: bool) -> dict[str, float]:
+    runs = (widths.BOLD if bold else widths.REGULAR).items()
+    return {
+        chr(first + i): int(units) / widths.UNITS
+        for first, run in runs
+        for i, units in enumerate(run.split())
+    }
 
 
 @lru_cache(4096)
 def text_width(words: str, size: float = 14, bold: bool = False) -> float:
     """Pixels that the words take in DejaVu Sans, which is wider than the fonts browsers put in its place."""
-    return size * sum(_advance(c, bold) for c in words)
+    advances = _advances(bold)
+    return size * sum(advances.get(c) or _WIDEST for c in words)
 
 
 def ellipsis(words: str, width: float, size: float = 14, bold: bool = False) -> str:
@@ -173,16 +176,21 @@ def line(
     x1: float, y1: float, x2: float, y2: float, stroke: str = LINE, stroke_width: float = 1, dash: str = ""
 ) -> str:
     """A straight line; `dash` is an SVG dash pattern such as "4 3"."""
-    dashes = f' stroke-dasharray="{dash}"' if dash else ""
-    return path(f"M{num(x1)} {num(y1)}L{num(x2)} {num(y2)}", stroke=stroke, stroke_width=stroke_width)[
-        :-2
-    ] + (f"{dashes}/>")
+    return path(f"M{num(x1)} {num(y1)}L{num(x2)} {num(y2)}", "none", stroke, stroke_width, dash)
 
 
-def path(d: str, fill: str = "none", stroke: str | None = None, stroke_width: float = 1) -> str:
+def path(
+    d: str, fill: str = "none", stroke: str | None = None, stroke_width: float = 1, dash: str = ""
+) -> str:
     """An SVG path from its commands: hundreds of cells in one path are far fewer bytes than rectangles."""
     outline = f' stroke="{stroke}" stroke-width="{num(stroke_width)}"' if stroke else ""
-    return f'<path d="{d}" fill="{fill}"{outline}/>'
+    dashes = f' stroke-dasharray="{dash}"' if dash else ""
+    return f'<path d="{d}" fill="{fill}"{outline}{dashes}/>'
+
+
+def circle(x: float, y: float, radius: float, fill: str) -> str:
+    """A dot around (x, y)."""
+    return f'<circle cx="{num(x)}" cy="{num(y)}" r="{num(radius)}" fill="{fill}"/>'
 
 
 def boxes(corners: Iterable[tuple[float, float, float, float]], fill: str) -> str:
@@ -192,14 +200,16 @@ def boxes(corners: Iterable[tuple[float, float, float, float]], fill: str) -> st
 
 
 def polyline(
-    points: Sequence[tuple[float, float]], stroke: str, stroke_width: float = 2, markers: float = 0
+    points: Sequence[tuple[float, float]],
+    stroke: str,
+    stroke_width: float = 2,
+    markers: float = 0,
+    dash: str = "",
 ) -> str:
     """A curve through the points, with a dot of radius `markers` on each if that is not 0."""
     d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points)
-    dots = "".join(
-        f'<circle cx="{num(x)}" cy="{num(y)}" r="{num(markers)}" fill="{stroke}"/>' for x, y in points
-    )
-    return path(d, stroke=stroke, stroke_width=stroke_width) + (dots if markers else "")
+    dots = "".join(circle(x, y, markers, stroke) for x, y in points) if markers else ""
+    return path(d, "none", stroke, stroke_width, dash) + dots
 
 
 def bar(

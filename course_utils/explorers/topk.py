@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
-
-import torch
-from torch import Tensor
+from math import exp
+from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import svg
-from course_utils.explorers.base import Explorer, Picture, choice, slider
-from course_utils.metrics import target_ranks
+from course_utils.explorers.description import Description, Picture, choice, slider
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from course_utils.explorers.base import Explorer
 
 _WIDTH, _TOP, _ROW, _ROWS = 880, 92, 30, 10
 _PHOTO = 276  # pixels on each side
@@ -37,26 +36,61 @@ def topk_explorer(
     Raises ValueError where photos, logits and classes do not fit together, and for a name or value that the
     controls do not offer.
     """
-    if photos is None:
-        from course_utils.data import photos as course_photos
+    from course_utils.explorers.base import Explorer
+    from course_utils.explorers.measured import MEASURED
 
-        photos = course_photos()
-        logits = _course_logits() if logits is None and classes is None else logits
-    if classes is None:
-        from course_utils.data import imagenet_classes
+    data = (
+        MEASURED
+        if photos is None and logits is None and classes is None
+        else _own_data(photos, logits, classes)
+    )
+    return Explorer(describe(data), data, initial, prepare=[f"guesses/{name}" for name in data["photos"]])
 
-        classes = imagenet_classes()
-    if logits is None:
-        logits = _imagenet_logits(photos)
-    guesses = {g.photo: g for g in _all_guesses(photos, logits, classes)}
+
+def describe(data: Mapping[str, Any]) -> Description:
+    """Controls and drawing function for `data["photos"]`; a photo needs its guesses, all need the classes."""
+    names = data["photos"]
     controls = {
-        "photo": choice("photo", [(name.replace("_", " "), name) for name in guesses], next(iter(guesses))),
-        "k": slider("k", 1, 1, min(_ROWS, len(classes))),
+        "photo": choice("photo", [(name.replace("_", " "), name) for name in names], names[0]),
+        "k": slider("k", 1, 1, min(_ROWS, len(data["classes"]))),
         "temperature": slider("temperature", 1.0, 0.1, 5.0, 0.1),
     }
     title = "A classifier's first guesses for a photo: right or wrong at k, at any temperature."
-    explorer = Explorer(title, controls, lambda values: draw_topk(guesses[values["photo"]], **values))
-    return explorer.set(**initial) if initial else explorer
+    return Description(
+        title, controls, draw_topk, needs=lambda v: ["photos", "classes", f"guesses/{v['photo']}"]
+    )
+
+
+def _own_data(
+    photos: Sequence[Any] | None, logits: Tensor | None, classes: Sequence[str] | None
+) -> dict[str, Any]:
+    """Photos, logits and classes as a reader brings them, under the keys of `measured`."""
+    import torch
+
+    from course_utils.data import imagenet_classes
+    from course_utils.data import photos as course_photos
+    from course_utils.explorers.measured import guess, imagenet_logits
+    from course_utils.metrics import target_ranks
+
+    photos = course_photos() if photos is None else photos
+    classes = imagenet_classes() if classes is None else classes
+    if not photos:
+        raise ValueError("topk_explorer needs at least one photo.")
+    if logits is None:
+        logits = torch.stack([imagenet_logits(photo) for photo in photos])
+    if logits.shape != (len(photos), len(classes)):
+        raise ValueError(
+            f"logits must be of shape [{len(photos)}, {len(classes)}] (photos, classes), "
+            f"not {list(logits.shape)}."
+        )
+    names = [photo.name for photo in photos]
+    if len(set(names)) < len(names):
+        raise ValueError("Each photo needs a name of its own.")
+    target_ranks(
+        logits, torch.tensor([photo.label for photo in photos])
+    )  # refuses NaN and labels without a class
+    guesses = {f"guesses/{p.name}": guess(p, row) for p, row in zip(photos, logits, strict=True)}
+    return {"photos": names, "classes": list(classes), **guesses}
 
 
 # --- the numbers --------------------------------------------------------------------------------------
@@ -66,79 +100,37 @@ def topk_explorer(
 class Guesses:
     """What a classifier says about one photo, best first; of classes with equal logits the target is last."""
 
-    photo: str
     picture: str  # data URI
     target: int
     rank: int  # of the target, counted from 1
     order: tuple[int, ...]
-    logits: Tensor  # in that order
-    names: tuple[str, ...]  # of all classes, in their own order
+    logits: tuple[float, ...]  # in that order
+    names: Sequence[str]  # of all classes, in their own order
+
+    def probabilities(self, temperature: float) -> list[float]:
+        """The softmax of the logits divided by the temperature, best first."""
+        powers = [exp((logit - self.logits[0]) / temperature) for logit in self.logits]
+        total = sum(powers)
+        return [power / total for power in powers]
 
 
-def _all_guesses(photos: Sequence[Any], logits: Tensor, classes: Sequence[str]) -> list[Guesses]:
-    if not photos:
-        raise ValueError("topk_explorer needs at least one photo.")
-    if logits.shape != (len(photos), len(classes)):
-        raise ValueError(
-            f"logits must be of shape [{len(photos)}, {len(classes)}] (photos, classes), "
-            f"not {list(logits.shape)}."
-        )
-    names = [photo.name for photo in photos]
-    if len(set(names)) < len(names):
-        raise ValueError("Each photo needs a name of its own.")
-    logits = logits.detach().float().cpu()
-    ranks = target_ranks(logits, torch.tensor([photo.label for photo in photos]))
-    return [
-        _guesses(photo, row, int(rank) + 1, tuple(classes))
-        for photo, row, rank in zip(photos, logits, ranks, strict=True)
-    ]
-
-
-def _guesses(photo: Any, logits: Tensor, rank: int, classes: tuple[str, ...]) -> Guesses:
-    order = logits.argsort(descending=True, stable=True).tolist()
-    order.remove(photo.label)
-    order.insert(rank - 1, photo.label)
+def read_guesses(photo: str, data: Mapping[str, Any]) -> Guesses:
+    """The guesses for a photo."""
+    found = data[f"guesses/{photo}"]
+    order, target = tuple(found["order"]), found["target"]
     return Guesses(
-        photo.name, _thumbnail(photo.image), photo.label, rank, tuple(order), logits[order], classes
+        found["picture"], target, order.index(target) + 1, order, tuple(found["logits"]), data["classes"]
     )
-
-
-def _thumbnail(image: Any, side: int = 224) -> str:
-    """The centre of a photo, as a classifier gets it, as a JPEG data URI of about 10 KB."""
-    from PIL import Image
-
-    image = image.convert("RGB")
-    half = min(image.size) * 7 / 16  # data.preprocess keeps the central 224 of 256 pixels
-    x, y = (length / 2 for length in image.size)
-    box = (x - half, y - half, x + half, y + half)
-    image = image.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=3)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=60, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-@cache
-def _course_logits() -> Tensor:
-    from course_utils.data import photos
-
-    return _imagenet_logits(photos())
-
-
-@torch.inference_mode()
-def _imagenet_logits(photos: Sequence[Any]) -> Tensor:
-    from course_utils.data import preprocess
-    from course_utils.models import imagenet_classifier
-
-    classifier = imagenet_classifier().eval()
-    return torch.cat([classifier(preprocess(photo.image)[None]) for photo in photos])
 
 
 # --- the picture --------------------------------------------------------------------------------------
 
 
-def draw_topk(guesses: Guesses, photo: str, k: int, temperature: float) -> Picture:
+def draw_topk(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
     """The picture of one photo at one k and temperature."""
-    probabilities = (guesses.logits / temperature).softmax(0).tolist()
+    photo, k, temperature = values["photo"], values["k"], values["temperature"]
+    guesses = read_guesses(photo, data)
+    probabilities = guesses.probabilities(temperature)
     rank, right = guesses.rank, guesses.rank <= k
     shown = list(range(min(_ROWS, len(guesses.order))))
     if rank > len(shown):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby, zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import svg
-from course_utils.explorers.base import Explorer, Picture, choice, slider
-from course_utils.geometry import LayerSize, conv_layer, linear_layer, pool_layer
-from course_utils.models import VGG_CONFIGURATIONS, kernel_and_channels
+from course_utils.explorers.description import Description, Picture, choice, slider
+from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, pool_layer
+from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
+
+if TYPE_CHECKING:
+    from course_utils.explorers.base import Explorer
 
 _KERNELS = (1, 3, 5, 7)
 _INPUT = (3, 224, 224)
@@ -27,6 +31,13 @@ def vgg_explorer(**initial: Any) -> Explorer:
     Raises ValueError for a name or value that the controls do not offer.
     Source: Simonyan & Zisserman 2015, section 2.3 and table 1.
     """
+    from course_utils.explorers.base import Explorer
+
+    return Explorer(describe(), initial=initial)
+
+
+def describe(data: Mapping[str, Any] | None = None) -> Description:
+    """Controls and drawing function; they need no data."""
     controls = {
         "kernel_size": choice("kernel_size", [(f"{k}×{k}", k) for k in _KERNELS], 3),
         "layers": slider("layers", 3, 1, 5),
@@ -38,8 +49,7 @@ def vgg_explorer(**initial: Any) -> Explorer:
     title = (
         "A stack of small convolutions against a single large one, and two VGG configurations side by side."
     )
-    explorer = Explorer(title, controls, draw_vgg)
-    return explorer.set(**initial) if initial else explorer
+    return Description(title, controls, draw_vgg)
 
 
 # --- the numbers --------------------------------------------------------------------------------------
@@ -171,7 +181,7 @@ _ROW_NAMES = {
 _STACK, _SINGLE = svg.BLUE, svg.ORANGE
 
 
-def draw_vgg(values: dict[str, Any]) -> Picture:
+def draw_vgg(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
     """The picture of one setting."""
     kernel_size, layers, channels, size = (values[k] for k in ("kernel_size", "layers", "channels", "size"))
     stack = Reach(layers, kernel_size, channels, size)

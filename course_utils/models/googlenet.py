@@ -11,44 +11,12 @@ from torch import Tensor, nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
 from course_utils.models.layers import initialise
+from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
 
 Conv = Callable[..., nn.Module]  # ConvBlock with batch norm settled
 FULL_WIDTH = 64  # channels of the paper's first convolution
 
 
-class InceptionWidths(NamedTuple):
-    """Output channels of the six convolutions of an inception module, in the order of the paper's table 1."""
-
-    one: int  # the 1x1 branch
-    reduce3: int  # the 1x1 before the 3x3
-    three: int
-    reduce5: int  # the 1x1 before the 5x5
-    five: int
-    pool: int  # the 1x1 after the max pooling
-
-    @property
-    def out_channels(self) -> int:
-        """Channels of the module's output: the four branches side by side."""
-        return self.one + self.three + self.five + self.pool
-
-    def scaled(self, width: int) -> "InceptionWidths":
-        """The same module in a network whose first convolution has `width` channels in place of 64."""
-        return InceptionWidths(*(_scale(channels, width) for channels in self))
-
-
-# Table 1, rows "inception (3a)" to "inception (5b)";
-# the digit is the stage, and a max pooling stands between stages
-INCEPTION_WIDTHS: dict[str, InceptionWidths] = {
-    "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
-    "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
-    "4a": InceptionWidths(192, 96, 208, 16, 48, 64),
-    "4b": InceptionWidths(160, 112, 224, 24, 64, 64),
-    "4c": InceptionWidths(128, 128, 256, 24, 64, 64),
-    "4d": InceptionWidths(112, 144, 288, 32, 64, 64),
-    "4e": InceptionWidths(256, 160, 320, 32, 128, 128),
-    "5a": InceptionWidths(256, 160, 320, 32, 128, 128),
-    "5b": InceptionWidths(384, 192, 384, 48, 128, 128),
-}
 # One module at 14x14, two at 7x7, two at 4x4: on a CPU most of the time goes into the large maps
 MINI_MODULES = ("3a", "4a", "4d", "5a", "5b")
 AUX_AFTER = {"4a": "aux1", "4d": "aux2"}  # Section 5 and figure 3

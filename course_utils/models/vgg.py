@@ -7,26 +7,8 @@ from torch import nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
 from course_utils.models.layers import initialise
+from course_utils.papers import VGG_CONFIGURATIONS, Stages, kernel_and_channels, vgg_stages
 
-Stages = Sequence[Sequence[str]]
-
-
-def _stages(*counts: int) -> Stages:
-    return tuple(
-        (f"conv3-{width}",) * count for width, count in zip((64, 128, 256, 512, 512), counts, strict=False)
-    )
-
-
-# Simonyan & Zisserman 2015, Table 1: "conv<kernel size>-<channels>"; a 2x2 max pooling ends each stage.
-A, B = _stages(1, 1, 2, 2, 2), _stages(2, 2, 2, 2, 2)
-VGG_CONFIGURATIONS: dict[str, Stages] = {
-    "A": A,
-    "A-LRN": ((*A[0], "LRN"), *A[1:]),
-    "B": B,
-    "C": (*B[:2], *((*stage, stage[0].replace("conv3", "conv1")) for stage in B[2:])),
-    "D": _stages(2, 2, 3, 3, 3),
-    "E": _stages(2, 2, 4, 4, 4),
-}
 FULL_WIDTH = 64  # channels of the first stage in all of them
 
 
@@ -123,19 +105,6 @@ def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
     )
 
 
-def kernel_and_channels(layer: str) -> tuple[int, int]:
-    """Kernel size and output channels of a layer of VGG_CONFIGURATIONS: `"conv3-64"` gives `(3, 64)`.
-
-    Raises ValueError for anything else, "LRN" included.
-    """
-    kernel_size, _, channels = layer.removeprefix("conv").partition("-")
-    if not (layer.startswith("conv") and kernel_size.isdigit() and channels.isdigit()):
-        raise ValueError(
-            f'A convolution is written "conv<kernel size>-<channels>", e.g. "conv3-64"; got {layer!r}.'
-        )
-    return int(kernel_size), int(channels)
-
-
 def _features(
     stages: Stages, in_channels: int, batch_norm: bool, width: int, stem: tuple[int, int, int] | None
 ) -> nn.Sequential:
@@ -167,4 +136,4 @@ def _mini_stages(configuration: str | Sequence[int]) -> Stages:
         raise ValueError(
             f"configuration must be a letter or one to five numbers of convolutions of at least 1; got {counts}."
         )
-    return _stages(*counts)
+    return vgg_stages(*counts)

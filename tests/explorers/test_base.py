@@ -1,5 +1,6 @@
 """The contract that all explorers share, on a small one."""
 
+import asyncio
 import base64
 import io
 import re
@@ -8,17 +9,19 @@ import sys
 from unittest.mock import MagicMock
 
 import pytest
+from fontTools.ttLib import TTFont
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from course_utils.explorers import svg
-from course_utils.explorers.base import Explorer, Picture, choice, player, slider
+from course_utils.explorers import base, svg
+from course_utils.explorers.base import Explorer
+from course_utils.explorers.description import Description, Picture, choice, slider
 
 LETTERS = {1: ("a", "b"), 2: ("b", "c", "d")}
 
 
-def draw(values):
+def draw(values, data):
     """A square that must not be larger than its frame; its letters depend on the row."""
     if values["side"] > values["frame"]:
         raise ValueError(f"A square of side {values['side']} does not fit a frame of {values['frame']}.")
@@ -39,16 +42,16 @@ def explorer(function=draw, **options):
     }
     presets = {"large": {"side": 9, "frame": 9}, "small": {"side": 2, "frame": 5, "cell": 3}}
     options = {"presets": presets, **options}
-    return Explorer("A square in a frame.", controls, function, **options)
+    return Explorer(Description("A square in a frame.", controls, function, **options))
 
 
 def counted():
     """`draw`, and the list of values it was called with."""
     calls = []
 
-    def drawing(values):
+    def drawing(values, data):
         calls.append(values)
-        return draw(values)
+        return draw(values, data)
 
     return drawing, calls
 
@@ -113,10 +116,10 @@ def test_every_way_out_leads_out(side, frame, first):
 
 
 def test_no_exception_escapes():
-    def broken(values):
+    def broken(values, data):
         if values["side"] == 4:
             raise ZeroDivisionError("division by zero")
-        return draw(values)
+        return draw(values, data)
 
     e = explorer(broken)
     e.controls["side"].value = 4
@@ -126,7 +129,7 @@ def test_no_exception_escapes():
 
 
 def test_where_no_single_move_helps_the_last_one_is_named():
-    def never(values):
+    def never(values, data):
         raise ValueError("Nothing fits.")
 
     e = explorer(never)
@@ -213,10 +216,67 @@ def test_ids_are_unique_over_kernels():
 
 
 def test_a_player_moves_its_slider():
-    position = slider("position", 2, 0, 9)
-    play = player(position)
-    assert (play.value, play.max, play.interval) == (2, 9, 400)
+    e = explorer(play="cell")
+    play, position = e.children[0].children[-1], e.controls["cell"]
+    assert (play.value, play.max, play.interval) == (0, 8, 300)
     assert [(link.source[0], link.target[0]) for link in play.links] == [(play, position), (position, play)]
+
+
+def test_a_control_takes_others_along_and_remembers():
+    def follow(before, values, moved, data):
+        frame = values["side"] + 1 if "side" in moved and "frame" not in moved else values["frame"]
+        return {**values, "frame": frame, "moves": before.get("moves", 0) + 1}
+
+    e = explorer(follow=follow)
+    e.controls["side"].value = 8
+    assert e.values["frame"] == 9 and e.problem is None and "moves" not in e.values
+    e.set(side=3, frame=4)
+    assert e.values["frame"] == 4
+
+
+def test_what_is_missing_is_measured_when_asked_for(in_a_loop, monkeypatch):
+    class Lengths(dict):
+        def __missing__(self, key):
+            self[key] = len(key)
+            return self[key]
+
+    def drawing(values, data):
+        key = "x" * values["side"]
+        picture = draw(values, data)
+        return Picture(picture.svg, {"length": data.get(key), "waiting": "" if key in data else key})
+
+    description = Description("Lengths.", explorer().description.controls, drawing)
+    e = Explorer(description, Lengths())
+    assert e.state == {"length": None, "waiting": "xxx"}
+    assert e.measure().state == {"length": 3, "waiting": ""}
+    e.controls["side"].value = 4
+    assert e.state["waiting"]
+    monkeypatch.setattr(base, "_REST", 0)
+
+    async def scenario():
+        e.controls["side"].value = 5
+        await asyncio.sleep(0.05)
+        return dict(e.state)
+
+    assert in_a_loop(scenario) == {"length": 5, "waiting": ""}
+    assert "xxxx" not in e.data  # moved on before it was measured
+
+
+def test_an_idle_kernel_looks_up_what_is_prepared(in_a_loop, monkeypatch):
+    seen = []
+
+    class Noted(dict):
+        def __missing__(self, key):
+            seen.append(key)
+
+    monkeypatch.setattr(base, "_PAUSE", 0)
+
+    async def scenario():
+        Explorer(explorer().description, Noted(), prepare=["a", "b", "c"])
+        await asyncio.sleep(0.05)
+
+    in_a_loop(scenario)
+    assert seen == ["a", "b", "c"]
 
 
 def test_png_takes_the_theme(dark_theme):
@@ -228,12 +288,25 @@ def test_png_takes_the_theme(dark_theme):
     assert dark.getpixel((50, 50)) == (0x21, 0x21, 0x21) and light.getpixel((50, 50)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("bold", [False, True])
+def test_every_width_is_the_fonts(bold):
+    font = TTFont(svg.font_files()[bold])
+    glyphs, advances = font.getBestCmap(), font["hmtx"]
+    ranges = (range(0x20, 0x400), range(0x2000, 0x2300), range(0x2500, 0x27C0))
+    for code in (
+        code for codes in ranges for code in codes if advances.metrics.get(glyphs.get(code), [0])[0]
+    ):
+        exact = 100 * advances[glyphs[code]][0] / font["head"].unitsPerEm
+        assert svg.text_width(chr(code), 100, bold) == pytest.approx(exact), chr(code)
+    assert svg.text_width("한글", 10, bold) == 20
+
+
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40), st.booleans())
 def test_text_width_is_pillows(words, bold):
     font = ImageFont.truetype(svg.font_files()[bold], 1000)
     # One by one, since kerning, which moves "Ta" closer, is left out.
     exact = sum(map(font.getlength, words)) * 13 / 1000
-    assert svg.text_width(words, 13, bold) == pytest.approx(exact, rel=0.1, abs=2)
+    assert svg.text_width(words, 13, bold) == pytest.approx(exact, rel=0.01, abs=0.1)
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=60), st.integers(20, 300))

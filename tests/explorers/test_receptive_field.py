@@ -8,12 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.explorers import receptive_field as module
-from course_utils.explorers import receptive_field_explorer
-from course_utils.explorers.receptive_field import BOX, NETWORKS, SIZE, TRAINED, UNTRAINED, network_layers
+from course_utils.explorers import base, receptive_field_explorer
+from course_utils.explorers import measured as module
+from course_utils.explorers import receptive_field as drawing
+from course_utils.explorers.measured import FIELD_NETWORKS, MEASURED
+from course_utils.explorers.receptive_field import BOX, NETWORKS, SIZE, TRAINED, UNTRAINED
 from course_utils.geometry import effective_receptive_field, receptive_field
 
+
+def network_layers(name):
+    return drawing.network_layers(name, MEASURED)
+
+
 SHARED = receptive_field_explorer()
+ORDER = ("photo", "network", "effective", "layer", "row", "column")
 PHOTOS = [value for _, value in SHARED.controls["photo"].options]
 LABELS = sorted({layer.label for name in NETWORKS for layer in network_layers(name)})
 
@@ -61,7 +69,7 @@ def test_every_layers_name_has_room(network, check_picture):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_layers_are_geometrys(name):
-    entry = NETWORKS[name]
+    entry = FIELD_NETWORKS[name]
     with torch.device("cpu" if entry.trained else "meta"):
         model = entry.build()
     layers = network_layers(name)
@@ -83,11 +91,11 @@ def test_a_measurement_is_geometrys_and_kept():
         network="ResNet-18", layer="layer1.1", effective=UNTRAINED, row=10, column=20
     )
     assert not e.state["waiting"] and e.state["effective_sd"] is not None
-    model = module._model("ResNet-18", UNTRAINED)
+    model = module.model_of("ResNet-18", UNTRAINED)
     photo = module.photo_tensor(e.values["photo"])[None]
     expected = effective_receptive_field(model, photo, "layer1.1", (10, 20))
-    found = module.measure_field(**e.values)
-    assert torch.equal(found.heat, expected)
+    found = MEASURED[drawing.effective_key(*(e.values[n] for n in ORDER))]
+    assert e.state["effective_sd"] == tuple(found["sd"]) == pytest.approx(spread_of(expected))
     top, left, bottom, right = e.state["clipped"]
     outside = expected.clone()
     outside[top:bottom, left:right] = 0
@@ -101,7 +109,7 @@ def test_a_measurement_is_geometrys_and_kept():
 
 
 def test_in_a_running_loop_it_measures_by_itself(monkeypatch, in_a_loop):
-    monkeypatch.setattr(module, "_PAUSE", 0.01)
+    monkeypatch.setattr(base, "_REST", 0.01)
 
     async def scenario():
         e = receptive_field_explorer(network="AlexNet")
@@ -109,11 +117,11 @@ def test_in_a_running_loop_it_measures_by_itself(monkeypatch, in_a_loop):
         e.controls["row"].value = 7
         e.controls["row"].value = 8  # the first is not worth measuring any more
         assert e.state["waiting"]
-        before = len(module._measured)
+        before = len(MEASURED)
         until = time.monotonic() + 300
         while e.state["waiting"] and time.monotonic() < until:
             await asyncio.sleep(0.05)
-        assert not e.state["waiting"] and len(module._measured) == before + 1
+        assert not e.state["waiting"] and len(MEASURED) == before + 1
 
     in_a_loop(scenario)
 
@@ -138,14 +146,18 @@ def test_the_unit_stays_at_its_place_when_the_layer_changes():
     assert e.state["unit"] == (100, 8)
 
 
+def spread_of(heat):
+    return module.standard_deviation(heat)
+
+
 def test_spread_of_a_known_map():
     heat = torch.zeros(9, 11)
     heat[4, 2], heat[4, 8] = 1, 1
-    assert module.spread(heat) == pytest.approx((0, 3))
+    assert module.standard_deviation(heat) == pytest.approx((0, 3))
 
 
 def test_untrained_batch_norm_has_the_photos_statistics():
-    norm = module._model("ResNet-18", UNTRAINED).bn1
+    norm = module.model_of("ResNet-18", UNTRAINED).bn1
     assert not norm.training and norm.momentum == 0.1
     assert norm.running_mean.abs().max() > 0 and (norm.running_var - 1).abs().max() > 0
 

@@ -1,7 +1,5 @@
 """residual_explorer against autograd, hooks and what theory says of scaled weights."""
 
-import asyncio
-import time
 from itertools import product
 
 import pytest
@@ -12,8 +10,24 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils import data, models
-from course_utils.explorers import base, residual, residual_explorer, svg
-from course_utils.explorers.residual import PRESETS, layer_signals, signals
+from course_utils.explorers import measured, residual, residual_explorer, svg
+from course_utils.explorers.measured import MEASURED
+from course_utils.explorers.residual import PRESETS
+from course_utils.measurements import Signals, layer_signals
+
+
+def signals(depth, skip, norm, scale, seed):
+    return Signals(
+        **{
+            k: tuple(v) if isinstance(v, list) else v
+            for k, v in MEASURED[key(depth, skip, norm, scale, seed)].items()
+        }
+    )
+
+
+def key(depth, skip, norm, scale, seed):
+    return f"signals/{depth}/{skip:d}/{norm:d}/{scale}/{seed}"
+
 
 SHARED = residual_explorer()
 IMAGES, LABELS = torch.randn(6, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(6)
@@ -90,36 +104,21 @@ def test_asking_again_gives_the_same_and_leaves_the_random_state_alone():
     torch.manual_seed(0)
     before = torch.get_rng_state()
     first = signals(20, True, True, 1.4, 7)
-    signals.cache_clear()
+    del MEASURED[key(20, True, True, 1.4, 7)]
     assert signals(20, True, True, 1.4, 7) == first
-    residual._network.cache_clear()
+    del MEASURED[key(20, True, True, 1.4, 7)]
+    measured.untrained.cache_clear()
     assert signals(20, True, True, 1.4, 7) == first
     assert torch.equal(torch.get_rng_state(), before)
     assert signals(20, True, True, 1.4, 6) != first
 
 
-@pytest.mark.slow
-def test_an_idle_kernel_measures_all_that_the_controls_can_ask_for(monkeypatch, in_a_loop):
-    monkeypatch.setattr(base, "_PAUSE", 0)
-    monkeypatch.setattr(residual, "DEPTHS", (8, 20))
-    signals.cache_clear()
-    before = torch.get_rng_state()
-    all_of_them = 2 * 5 * 10 * 4  # depths, scales, seeds, and shortcuts or not with normalisation or not
-
-    async def scenario():
-        explorer = residual_explorer(depth=8)
-        until = time.monotonic() + 300
-        while signals.cache_info().misses < all_of_them and time.monotonic() < until:
-            await asyncio.sleep(0.05)
-        return explorer
-
-    explorer = in_a_loop(scenario)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert signals.cache_info().misses == all_of_them
-    for depth, scale, seed in product((8, 20), residual.SCALES, range(10)):
-        for preset in PRESETS.values():
-            explorer.set(**preset | {"depth": depth, "scale": scale, "seed": seed})
-    assert signals.cache_info().misses == all_of_them
+def test_every_key_is_all_that_the_controls_can_ask_for():
+    keys = list(residual.every_key())
+    names = ("depth", "skip", "norm", "scale", "seed")
+    every = product(residual.DEPTHS, (True, False), (True, False), residual.SCALES, residual.SEEDS)
+    asked = {k for values in every for k in residual.signal_keys(dict(zip(names, values, strict=True)))}
+    assert set(keys) == asked and len(keys) == len(asked) == 6 * 2 * 2 * 5 * 10
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -159,8 +158,8 @@ def test_extreme_networks_have_a_picture(preset, scale, check_picture):
 
 
 def test_nothing_that_arrives_is_said_and_drawn(check_picture):
-    none = residual.Signals((1.0, 0.5, 0.1, 0.0), (0.0, 0.1, 0.5, 1.0), 2.3)
-    assert residual._sentences(none)[0].endswith("0 after layer 4: nothing arrives at the end.")
+    none = Signals((1.0, 0.5, 0.1, 0.0), (0.0, 0.1, 0.5, 1.0), 2.3)
+    assert residual._sentences(vars(none))[0].endswith("0 after layer 4: nothing arrives at the end.")
     curve = residual._plot(60, "size", none.activations, none.gradients, True)
     check_picture(svg.document(880, 452, "A curve that falls to nothing.", curve))
 

@@ -49,6 +49,8 @@ def keep_the_file(model: dict, **_: object) -> None:
         metadata["language_info"] = {"name": metadata["language_info"]["name"]}
     if not any(metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {}).values()):
         metadata.pop("widgets", None)
+    for cell in model["content"]["cells"]:
+        cell["metadata"].pop("collapsed", None)  # its second word for jupyter.outputs_hidden
 
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"

@@ -1,0 +1,72 @@
+"""Tables of the papers as data, for the models and for pictures that are drawn without torch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class InceptionWidths(NamedTuple):
+    """Output channels of the six convolutions of an inception module, in the order of the paper's table 1."""
+
+    one: int  # the 1x1 branch
+    reduce3: int  # the 1x1 before the 3x3
+    three: int
+    reduce5: int  # the 1x1 before the 5x5
+    five: int
+    pool: int  # the 1x1 after the max pooling
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the module's output: the four branches side by side."""
+        return self.one + self.three + self.five + self.pool
+
+    def scaled(self, width: int) -> "InceptionWidths":
+        """The same module in a network whose first convolution has `width` channels in place of 64."""
+        return InceptionWidths(*(max(1, round(channels * width / 64)) for channels in self))
+
+
+# Table 1, rows "inception (3a)" to "inception (5b)";
+# the digit is the stage, and a max pooling stands between stages
+INCEPTION_WIDTHS: dict[str, InceptionWidths] = {
+    "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
+    "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
+    "4a": InceptionWidths(192, 96, 208, 16, 48, 64),
+    "4b": InceptionWidths(160, 112, 224, 24, 64, 64),
+    "4c": InceptionWidths(128, 128, 256, 24, 64, 64),
+    "4d": InceptionWidths(112, 144, 288, 32, 64, 64),
+    "4e": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5a": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5b": InceptionWidths(384, 192, 384, 48, 128, 128),
+}
+
+Stages = Sequence[Sequence[str]]
+
+
+def vgg_stages(*counts: int) -> Stages:
+    return tuple(
+        (f"conv3-{width}",) * count for width, count in zip((64, 128, 256, 512, 512), counts, strict=False)
+    )
+
+
+# Simonyan & Zisserman 2015, Table 1: "conv<kernel size>-<channels>"; a 2x2 max pooling ends each stage.
+A, B = vgg_stages(1, 1, 2, 2, 2), vgg_stages(2, 2, 2, 2, 2)
+VGG_CONFIGURATIONS: dict[str, Stages] = {
+    "A": A,
+    "A-LRN": ((*A[0], "LRN"), *A[1:]),
+    "B": B,
+    "C": (*B[:2], *((*stage, stage[0].replace("conv3", "conv1")) for stage in B[2:])),
+    "D": vgg_stages(2, 2, 3, 3, 3),
+    "E": vgg_stages(2, 2, 4, 4, 4),
+}
+
+
+def kernel_and_channels(layer: str) -> tuple[int, int]:
+    """Kernel size and output channels of a layer of VGG_CONFIGURATIONS: `"conv3-64"` gives `(3, 64)`.
+
+    Raises ValueError for anything else, "LRN" included.
+    """
+    kernel_size, _, channels = layer.removeprefix("conv").partition("-")
+    if not (layer.startswith("conv") and kernel_size.isdigit() and channels.isdigit()):
+        raise ValueError(
+            f'A convolution is written "conv<kernel size>-<channels>", e.g. "conv3-64"; got {layer!r}.'
+        )
+    return int(kernel_size), int(channels)

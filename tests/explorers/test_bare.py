@@ -1,0 +1,106 @@
+"""All seven explorers draw in a Python that has no package at all, and draw what the kernel draws."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_utils import explorers
+from course_utils.explorers.measured import EXPORTED, MEASURED, export
+
+NAMES = ("conv", "inception", "network", "receptive_field", "residual", "topk", "vgg")
+# -I and -S: no site-packages, no environment; the folder holds a copy of the package without anything beside it.
+CHILD = """
+import importlib, json, sys
+sys.path.insert(0, sys.argv[1])
+name, data, moves = json.load(sys.stdin)
+module = importlib.import_module(f"course_utils.explorers.{name}")
+described = module.describe(data)
+drawn = []
+for values in [described.values, *moves]:
+    missing = [key for key in described.needs(values) if key not in data]
+    assert not missing, missing
+    try:
+        drawn.append(described.draw(values, data).svg)
+    except ValueError as error:
+        drawn.append(str(error))
+found = sorted({m.split(".")[0] for m in sys.modules} - set(sys.stdlib_module_names) - {"__main__"})
+json.dump([described.as_data(), drawn, found], sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """A folder with the package's source and nothing else."""
+    folder = tmp_path_factory.mktemp("alone")
+    source = Path(explorers.__file__).parents[1]
+    shutil.copytree(source, folder / "course_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def moves_of(explorer, count: int, seed: int) -> list[dict]:
+    """Values after random single moves."""
+    generator, moves = random.Random(seed), []
+    for _ in range(count):
+        control = generator.choice([c for n, c in explorer.controls.items() if n != "preset"])
+        if hasattr(control, "options"):
+            control.value = generator.choice([o[1] if isinstance(o, tuple) else o for o in control.options])
+        elif hasattr(control, "max"):
+            steps = int((control.max - control.min) / control.step)
+            control.value = control.min + control.step * generator.randint(0, steps)
+        else:
+            control.value = not control.value
+        moves.append(explorer.values)
+        if explorer.problem:
+            explorer.set(**explorer.description.values)
+    return moves
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bare_python_draws_what_the_kernel_draws(name, alone):
+    start = {"depth": 8} if name == "residual" else {}
+    e = getattr(explorers, f"{name}_explorer")(**start)
+    described = e.description
+    moves = moves_of(e, 25, seed=len(name))
+    drawn = []
+    for values in [described.values, *moves]:
+        for key in described.needs(values):
+            MEASURED[key]
+        try:
+            drawn.append(described.draw(values, MEASURED).svg)
+        except ValueError as error:
+            drawn.append(str(error))
+    sent = json.dumps([name, MEASURED, moves])
+    command = [sys.executable, "-I", "-S", "-c", CHILD, str(alone)]
+    run = subprocess.run(command, input=sent, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    as_data, theirs, packages = json.loads(run.stdout)
+    assert packages == ["course_utils"]
+    assert as_data == json.loads(json.dumps(described.as_data()))
+    assert theirs == drawn and sum(picture.startswith("<svg") for picture in drawn) > 5
+
+
+def test_an_export_has_what_the_pictures_need(tmp_path):
+    sizes = export(tmp_path, ["layers", "photos", "guesses"])
+    assert sorted(sizes) == ["guesses.json", "layers.json", "photos.json"]
+    data = {}
+    for name, size in sizes.items():
+        assert (tmp_path / name).stat().st_size >= size > 100
+        data |= json.loads((tmp_path / name).read_text(encoding="utf-8"))
+    for name in ("topk", "receptive_field"):
+        e = getattr(explorers, f"{name}_explorer")()
+        for _, photo in e.controls["photo"].options:
+            values = {**e.description.values, "photo": photo}
+            assert e.description.draw(values, data) == e.description.draw(values, MEASURED)
+    with pytest.raises(ValueError, match="'weights' is not exported; there are tables, "):
+        export(tmp_path, ["weights"])
+    assert list(EXPORTED) == ["tables", "layers", "photos", "signals", "guesses", "effective"]
+
+
+def test_what_is_not_measured_is_refused():
+    with pytest.raises(KeyError, match="Nothing is measured under 'nothing/at all'"):
+        MEASURED["nothing/at all"]
