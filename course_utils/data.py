@@ -104,7 +104,7 @@ class ImageSet:
         generator: torch.Generator | None = None,
         augment: Augment | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) until every image was given once; the last batch may be short.
+        """Pairs (images, labels) until every image was given once; the last batch may be short.
 
         Without shuffle a batch is a view of the set: do not write to it.
         generator: a CPU generator; the same seed gives the same order and the same augmentation.
@@ -114,20 +114,17 @@ class ImageSet:
         """
         if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
-        return self._batches(batch_size, shuffle, generator, augment)
-
-    def _batches(
-        self, batch_size: int, shuffle: bool, generator: torch.Generator | None, augment: Augment | None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
-        for start in range(0, len(self), batch_size):
-            if order is None:
-                images = self.images[start : start + batch_size]
-                labels = self.labels[start : start + batch_size]
-            else:
-                chosen = order[start : start + batch_size]
-                images, labels = self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
-            yield (images if augment is None else augment(images, generator=generator)), labels
+
+        def batch(start: int) -> tuple[Tensor, Tensor]:
+            rows = slice(start, start + batch_size)
+            images, labels = (
+                values[rows] if order is None else values.index_select(0, order[rows])
+                for values in (self.images, self.labels)
+            )
+            return (images if augment is None else augment(images, generator=generator)), labels
+
+        return map(batch, range(0, len(self), batch_size))
 
     def subset(
         self,
@@ -172,24 +169,18 @@ class ImageSet:
     def _choose(self, count: int, balanced: bool, generator: torch.Generator | None) -> Tensor:
         if not 0 <= count <= len(self):
             raise ValueError(f"a subset of {len(self)} images has 0 to {len(self)} images, not {count}.")
-        order = (
-            torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
-        )
+        order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
         if not balanced:
             return order[:count]
         per_class, rest = divmod(count, len(self.classes))
         if rest:
             raise ValueError(f"{count} images cannot be shared equally among {len(self.classes)} classes.")
         labels = self.labels.cpu()[order]
-        chosen = torch.zeros(len(self), dtype=torch.bool)
-        for label, name in enumerate(self.classes):
-            members = (labels == label).nonzero().flatten()
-            if len(members) < per_class:
-                raise ValueError(
-                    f"class {name!r} has {len(members)} images, fewer than the {per_class} asked for."
-                )
-            chosen[members[:per_class]] = True
-        return order[chosen]
+        members = [(labels == label).nonzero()[:per_class, 0] for label in range(len(self.classes))]
+        for name, found in zip(self.classes, members, strict=True):
+            if len(found) < per_class:
+                raise ValueError(f"class {name!r} has {len(found)} images, not the {per_class} asked for.")
+        return order[torch.cat(members).sort().values]
 
     def pixels(self) -> Tensor:
         """The images as they look: normalisation undone, values 0 (black) to 1."""
@@ -246,15 +237,11 @@ def fashion_mnist() -> tuple[ImageSet, ImageSet]:
     Raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
     Source: Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747.
     """
-    train_images, train_labels = _read_part("train")
-    test_images, test_labels = _read_part("t10k")
-    mean, std = train_images.mean(), train_images.std()
-    statistics = ((mean.item(),), (std.item(),))
-    for images in (train_images, test_images):
-        images.sub_(mean).div_(std)
-    return (
-        ImageSet(train_images, train_labels, FASHION_MNIST_CLASSES, *statistics),
-        ImageSet(test_images, test_labels, FASHION_MNIST_CLASSES, *statistics),
+    train, test = _read_part("train"), _read_part("t10k")
+    mean, std = train[0].mean(), train[0].std()
+    return tuple(
+        ImageSet(images.sub_(mean).div_(std), labels, FASHION_MNIST_CLASSES, (mean.item(),), (std.item(),))
+        for images, labels in (train, test)
     )
 
 
@@ -456,9 +443,7 @@ def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
     path = data_folder() / f"{name}.csv"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in data_folder().glob("*.csv")))
-        raise ValueError(
-            f"There is no table {name!r} in {data_folder()}, only {known or 'none'}; {_cure('')}"
-        )
+        raise ValueError(f"No table {name!r} stands in {data_folder()}, only {known or 'none'}; {_cure('')}")
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 

@@ -509,15 +509,15 @@ def test_evaluation_is_torchs_cross_entropy_and_argmax():
     torch.testing.assert_close(answer.logits, logits)
     assert answer.loss == pytest.approx(F.cross_entropy(logits, images.labels).item(), rel=1e-5)
     assert answer.top1_error == pytest.approx((logits.argmax(1) != images.labels).float().mean().item())
-    assert torch.equal(answer.predictions, logits.argmax(1)) and answer.top5_error <= answer.top1_error
+    assert torch.equal(answer.predictions, logits.argmax(1)) and answer.errors[5] <= answer.top1_error
     answer.logits.requires_grad_().sum().backward()  # an inference tensor would refuse
 
 
 def test_evaluation_says_what_it_cannot_do():
     with pytest.raises(ValueError, match="no image"):
         evaluate(network(), image_set(4).subset(0))
-    with pytest.raises(ValueError, match="ks=\\(5,\\)"):
-        _ = evaluate(network(), image_set(4), ks=(1,)).top5_error
+    with pytest.raises(ValueError, match="ks=\\(1,\\)"):
+        _ = evaluate(network(), image_set(4), ks=(5,)).top1_error
 
 
 def test_seeds_repeat_torch_numpy_and_python():

@@ -1,13 +1,12 @@
 """AlexNet: the network of the 2012 paper, the one-tower version of 2014, and a small one for 28x28 pixels."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
-from course_utils.models.layers import activation_layer, initialise
+from course_utils.models.layers import activation_layer, initialise, local_response_norm
 
 # Filters of the five convolutions. 2012: Krizhevsky et al., section 3.5. 2014: Krizhevsky, "One weird trick".
 ALEXNET_WIDTHS = {"2012": (96, 256, 384, 384, 256), "2014": (64, 192, 384, 256, 256)}
@@ -46,8 +45,11 @@ class AlexNet(nn.Module):
         self.in_channels = in_channels
         self.features = _features(in_channels, widths, stem, groups, lrn, overlapping, activation)
         self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)  # so any input size works; the papers have none
-        flat = widths[-1] * pooled_size**2
-        self.classifier = _classifier((flat, hidden, hidden), num_classes, activation, dropout, dropout_first)
+        layers: list[nn.Module] = []
+        for inputs in (widths[-1] * pooled_size**2, hidden):
+            layer, drop = [nn.Linear(inputs, hidden), activation_layer(activation)], nn.Dropout(dropout)
+            layers += [drop, *layer] if dropout_first else [*layer, drop]
+        self.classifier = nn.Sequential(*layers, nn.Linear(hidden, num_classes))
         self.min_size = smallest_size(self.features)
         initialise(self, initialisation)
 
@@ -93,15 +95,7 @@ def mini_alexnet(width: int = 24, groups: int = 1, **options) -> AlexNet:
     return AlexNet(widths, groups=groups, **small | {"initialisation": "he"} | options)
 
 
-def _features(
-    in_channels: int,
-    widths: Sequence[int],
-    stem: tuple[int, int, int],
-    groups: int,
-    lrn: bool,
-    overlapping: bool,
-    activation: str,
-) -> nn.Sequential:
+def _features(in_channels, widths, stem, groups, lrn, overlapping, activation) -> nn.Sequential:
     geometry = (stem, (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
     layers: list[nn.Module] = []
     for number, (width, (kernel_size, stride, padding)) in enumerate(zip(widths, geometry, strict=True), 1):
@@ -109,20 +103,8 @@ def _features(
         layers.append(nn.Conv2d(in_channels, width, kernel_size, stride, padding, groups=shares))
         layers.append(activation_layer(activation))
         if lrn and number in NORMALISED:
-            # The paper's alpha is 1e-4; PyTorch divides alpha by the 5 channels, the paper does not.
-            layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+            layers.append(local_response_norm())
         if number in POOLED:
             layers.append(nn.MaxPool2d(3 if overlapping else 2, stride=2))
         in_channels = width
     return nn.Sequential(*layers)
-
-
-def _classifier(
-    widths: Sequence[int], num_classes: int, activation: str, dropout: float, dropout_first: bool
-) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        hidden = [nn.Linear(inputs, outputs), activation_layer(activation)]
-        drop = nn.Dropout(dropout)
-        layers += [drop, *hidden] if dropout_first else [*hidden, drop]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], num_classes))
