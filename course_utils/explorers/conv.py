@@ -9,7 +9,7 @@ from itertools import groupby
 from math import log10, prod
 from typing import TYPE_CHECKING, Any
 
-from course_utils.explorers import svg
+from course_utils.explorers import svg_old as svg
 from course_utils.explorers.description import Description, Picture, choice_slider, slider
 from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer
 

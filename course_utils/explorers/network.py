@@ -10,7 +10,7 @@ from math import log10
 from typing import TYPE_CHECKING, Any
 
 from course_utils import words as spoken
-from course_utils.explorers import svg
+from course_utils.explorers import svg_old as svg
 from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.table import LayerRow

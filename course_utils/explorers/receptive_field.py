@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from course_utils import words as spoken
-from course_utils.explorers import svg
+from course_utils.explorers import svg_old as svg
 from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
 from course_utils.geometry.fields import ReceptiveField
 

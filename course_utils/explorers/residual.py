@@ -7,7 +7,7 @@ from itertools import islice, product
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
-from course_utils.explorers import svg
+from course_utils.explorers import svg_old as svg
 from course_utils.explorers.description import Description, Picture, choice_slider, slider, switch
 
 if TYPE_CHECKING:

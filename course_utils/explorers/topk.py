@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-from course_utils.explorers import svg
+from course_utils.explorers import svg_old as svg
 from course_utils.explorers.description import Description, Picture, choice, slider
 
 if TYPE_CHECKING:

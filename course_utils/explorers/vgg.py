@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from course_utils.explorers import svg
+from course_utils.explorers import svg_old as svg
 from course_utils.explorers.description import Description, Picture, choice, slider
 from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
