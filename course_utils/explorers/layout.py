@@ -58,7 +58,7 @@ def words(
     def draw(x: float, y: float) -> str:
         x, y = x + share * width, y + pitch / 2 + 0.36 * size
         if len(texts) == 1:
-            return svg.tag("text", escape(texts[0]), x=x, y=y, **style)
+            return svg.tag("text", escape(texts[0]), x=x, y=y, **style) if texts[0] else ""
         each = [svg.tag("text", escape(text), x=x, y=y + i * pitch) for i, text in enumerate(texts) if text]
         return svg.tag("g", "".join(each), **style)  # what they share is said once
 

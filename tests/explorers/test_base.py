@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from course_utils.explorers import base, svg, svg_old
+from course_utils.explorers import base, svg
 from course_utils.explorers.base import Explorer
 from course_utils.explorers.description import Description, Picture, choice, slider
 
@@ -314,17 +314,3 @@ def test_words_are_cut_and_wrapped_to_fit(words, width):
     assert svg.text_width(svg.ellipsis(words, width)) <= width
     for line in svg.wrap(words, width):
         assert svg.text_width(line) <= width
-
-
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [(0, "0"), (999, "999"), (999.7, "1.00 K"), (1234, "1.23 K"), (105_415_200, "105 M"), (53.25, "53.2"),
-     (4.2e10, "42.0 G"), (1.13e15, "1,130 T")],
-)  # fmt: skip
-def test_short_numbers(number, words):
-    assert svg_old.short(number) == words
-
-
-def test_bytes_and_three_digits():
-    assert [svg_old.in_bytes(n) for n in (624, 117_600, 240e6)] == ["624 bytes", "118 kB", "240 MB"]
-    assert [svg_old.three_digits(n) for n in (32112.7, 40.95, 1.6, 41)] == ["32,100", "41.0", "1.60", "41"]
