@@ -194,7 +194,7 @@ def _table(guesses: Guesses, probabilities: list[float], k: int) -> Block:
         [*rows, ["", "", scale, "", ""]],
         "rllrl",
         gap=8,
-        least=("1000", 176, _BAR, "< 0.1 %", "◀ target "),
+        least=("1000", 176, _BAR, "> 99.9 %", "◀ target "),
         pitch=_PITCH,
     )
     line = Block(table.width, 0, lambda x, y: svg.line(x, y, x + table.width, y, svg.TEXT, 1.2, "5 3"))
