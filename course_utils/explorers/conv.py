@@ -78,9 +78,6 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Reach:
     """Along one axis: what each output unit reads. Input pixels are counted from 0, padding lies outside."""
@@ -149,8 +146,6 @@ def read_layer(values: Mapping[str, Any]) -> tuple[Reach, dict[str, Any]]:
         "unread_pixels": size**2 - (size - len(unread(reach))) ** 2,
     }
 
-
-# --- the picture --------------------------------------------------------------------------------------
 
 _PANEL, _APART, _MAP, _COSTS = (
     300,
@@ -361,10 +356,10 @@ def _output(frame: _Frame, state: dict[str, Any]) -> str:
     return "".join(
         [
             frame.behind(state["out_shape"][0]),
-            svg.rect(*frame.square(n), svg.SURFACE, svg.MUTED, 1.5),
+            svg.rect(*frame.square(n), svg.SURFACE, svg.MUTED, stroke_width=1.5),
             svg.boxes(done, svg.SKY, "0.3"),
             frame.grid(4),
-            svg.rect(*frame.unit(row, column), _PIXEL, svg.VERMILION, 1.5),
+            svg.rect(*frame.unit(row, column), _PIXEL, svg.VERMILION, stroke_width=1.5),
         ]
     )
 
@@ -373,7 +368,7 @@ def _threads(window: tuple[float, ...], unit: tuple[float, ...]) -> str:
     """Two lines that tie the unit to the window that it reads."""
     (x, y, width, height), (to_x, to_y, _, side) = window, unit
     ends = [(y, to_y), (y + height, to_y + side)]
-    return "".join(svg.line(x + width, a, to_x, b, svg.VERMILION, 1, "4 3") for a, b in ends)
+    return "".join(svg.line([(x + width, a), (to_x, b)], svg.VERMILION, 1, "4 3") for a, b in ends)
 
 
 def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Lens) -> str:
@@ -390,9 +385,6 @@ def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Lens) -> str
             svg.rect(*seen, stroke=svg.BLUE, stroke_width=2),
         ]
     )
-
-
-# --- the words ----------------------------------------------------------------------------------------
 
 
 def _formula(reach: Reach) -> Block:

@@ -63,9 +63,6 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_inception, presets=PRESETS)
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Branch:
     """One path through a module: its steps as (what is computed, channels after it), and its cost."""
@@ -123,8 +120,6 @@ def _summary(parts: tuple[Branch, ...]) -> dict[str, Any]:
     }
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
 _COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling": svg.GREEN}
 _NAMES = {"naive": "naive", "reduced": "with reduction"}
 _STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
@@ -180,7 +175,7 @@ def _branch_block(part: Branch, most: int) -> Block:
     ]
     if len(steps) == 1:
         steps.insert(pools, layout.space(*_STEP))
-    wire = Block(_WIRE, _STEP[1], lambda x, y: svg.line(x, y + 15, x + _WIRE, y + 15, svg.MUTED, 1.5))
+    wire = Block(_WIRE, _STEP[1], lambda x, y: svg.line([(x, y + 15), (x + _WIRE, y + 15)], svg.MUTED, 1.5))
     cost = f"{part.name}: {part.weights:,} weights, {part.macs:,} multiply-adds"
     costs = ["none"] * 2 if not part.macs else [short(part.weights), short(part.macs)]
     bar = layout.bar(part.macs / most, _BAR, colour, title=cost)
@@ -215,9 +210,6 @@ def _totals(sums: dict[str, dict[str, Any]]) -> Block:
         bar = layout.bar(each["weights"] / most, 300, colour, 15, title=said)
         rows.append([words(_NAMES[kind], bold=True), bar, said])
     return layout.table(rows, "lll", pitch=26)
-
-
-# --- the words ----------------------------------------------------------------------------------------
 
 
 def _verdict(sums: dict[str, dict[str, Any]]) -> str:

@@ -79,8 +79,8 @@ def bar(fraction: float, width: float, fill: str, height: float = 12, title: str
     """A horizontal bar that fills `fraction` (0 to 1) of its track; more than nothing shows as a hairline."""
     filled = max(min(fraction, 1) * width, 1) if fraction > 0 else 0
     radius = 2 if filled > 4 else None
-    track = box(width, height, svg.RAISED, radius=2)
-    return over(track, box(filled, height, fill, radius=radius, title=title)) if filled else track
+    track = box(width, height, svg.RAISED, rx=2)
+    return over(track, box(filled, height, fill, rx=radius, title=title)) if filled else track
 
 
 def chip(
@@ -93,7 +93,7 @@ def chip(
     title: str = "",
 ) -> Block:
     """Words in a frame with round corners."""
-    frame = box(width, height, fill, stroke, radius=4, stroke_width=2 if bold else 1.5, title=title)
+    frame = box(width, height, fill, stroke, rx=4, stroke_width=2 if bold else 1.5, title=title)
     return over(frame, words(text, bold=bold, align="c", least=width, pitch=height))
 
 
@@ -183,6 +183,6 @@ def problem_page(sentence: str, advice: str) -> str:
     width = WIDTH - 2 * MARGIN
     lines, more = (svg.wrap(said, width - 60, 16, True) for said in (sentence, advice))
     said = column(words(*lines, size=16, bold=True), words(*more, size=16))
-    frame = box(width, said.height + 30, svg.SURFACE, svg.VERMILION, stroke_width=1.5, radius=6)
+    frame = box(width, said.height + 30, svg.SURFACE, svg.VERMILION, stroke_width=1.5, rx=6)
     edge = box(8, said.height + 30, svg.VERMILION)
     return page(f"{sentence} {advice}", over(frame, edge, shift(said, 26, 15)))

@@ -95,9 +95,6 @@ def every_key() -> Iterator[str]:
         yield table_key({"network": network, "input_size": size, "rows": rows})
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Table:
     """What is drawn: rows and what they are called.
@@ -149,8 +146,6 @@ def spoken_names(rows: Iterable[LayerRow]) -> list[str]:
     return names
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
 _ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
 _COLUMNS = (
     "inception3a.branch2.0.conv",
@@ -167,7 +162,7 @@ def draw_network(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
     name, table = values["network"], read_table(values, data)
     selected, total = min(values["layer"], len(table.rows) - 1), table.total
     rule = layout.box(_ALL, 1, svg.LINE)
-    lit = layout.shift(layout.box(_ALL, _PITCH, svg.RAISED, radius=3), 0, selected * _PITCH)
+    lit = layout.shift(layout.box(_ALL, _PITCH, svg.RAISED, rx=3), 0, selected * _PITCH)
     key = (svg.GREEN, "field inside the input"), (svg.VERMILION, "field wider than the input")
     picture = layout.page(
         f"{name}: {total['params']:,} parameters, {total['macs']:,} multiply-adds.",

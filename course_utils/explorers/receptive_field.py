@@ -79,9 +79,6 @@ def effective_key(photo: str, network: str, effective: str, layer: str, row: int
     return f"effective/{photo}/{network}/{effective}/{layer}/{row}/{column}"
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class LayerField:
     """One layer that can be chosen: its name in the model, what it is called, its shape and its field."""
@@ -99,8 +96,6 @@ def network_layers(network: str, data: Mapping[str, Any]) -> tuple[LayerField, .
         for name, label, out_shape, *field in data[f"layers/{network}"]["layers"]
     )
 
-
-# --- the picture --------------------------------------------------------------------------------------
 
 _PANEL, _MARGIN = 376, 48  # pixels on the screen, and of padding around the photo that are drawn
 _SCALE = _PANEL / (SIZE + 2 * _MARGIN)
@@ -252,11 +247,12 @@ def _curve(layers: tuple[LayerField, ...], index: int, widths: Mapping[str, floa
             [
                 svg.axis(x, bottom, width, []),
                 svg.axis(x, bottom, height, ticks, upwards=True),
-                svg.line(x, photo, x + width, photo, svg.MUTED, 1, "4 3"),
+                svg.line([(x, photo), (x + width, photo)], svg.MUTED, 1, "4 3"),
                 svg.text(x + 6, photo - 5, f"the photo's side, {SIZE}", fill=svg.MUTED),
-                svg.polyline(points, svg.VERMILION, 2, 3),
+                svg.line(points, svg.VERMILION, 2),
+                *(svg.circle(*point, 3, svg.VERMILION) for point in points),
                 svg.boxes([(a - 4, b - 4, 8, 8) for a, b in dots], svg.PURPLE),
-                svg.line(at, bottom, at, up, svg.VERMILION, 1, "2 3"),
+                svg.line([(at, bottom), (at, up)], svg.VERMILION, 1, "2 3"),
                 svg.circle(at, up, 6, svg.VERMILION),
                 svg.text(label_x, bottom + 18, label, anchor="middle", bold=True),
                 svg.text(max(at, x + 14), up - 12, sizes[index], anchor="middle", bold=True),

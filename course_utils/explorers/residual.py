@@ -73,8 +73,6 @@ def every_key() -> Iterator[str]:
         yield from signal_keys({"depth": depth, "skip": True, "norm": norm, "scale": scale, "seed": seed})
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
 _PLOT = (340, 240)  # pixels
 _KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -160,8 +158,8 @@ def _curve(
     points: Sequence[tuple[float, float]], colour: str, is_chosen: bool
 ) -> Callable[[float, float], str]:
     """Draws a curve through points that are counted from the place where it is drawn."""
-    style = (3, 0, None) if is_chosen else (1.5, 0, "5 4")
-    return lambda x, y: svg.polyline([(x + a, y + b) for a, b in points], colour, *style)
+    style = (3, None) if is_chosen else (1.5, "5 4")
+    return lambda x, y: svg.line([(x + a, y + b) for a, b in points], colour, *style)
 
 
 def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool) -> Block:
@@ -191,8 +189,8 @@ def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool
 
     def draw(x: float, y: float) -> str:
         bottom = y + height
-        lines = [svg.line(x, bottom - at, x + width, bottom - at, svg.FAINT) for at, _ in ticks]
-        lines += [svg.line(x + at, bottom, x + at, y, svg.LINE, 1, "2 3") for at in stages]
+        lines = [svg.line([(x, bottom - at), (x + width, bottom - at)], svg.FAINT) for at, _ in ticks]
+        lines += [svg.line([(x + at, bottom), (x + at, y)], svg.LINE, 1, "2 3") for at in stages]
         axes = svg.axis(x, bottom, height, ticks, upwards=True)
         axes += svg.axis(x, bottom, width, [(across(n), str(n)) for n in places])
         return "".join(lines) + axes + "".join(curve(x, y) for curve in curves)

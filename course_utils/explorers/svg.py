@@ -49,8 +49,6 @@ def num(value: object) -> object:
     return f"{round(value, 1):g}" if isinstance(value, float) else value
 
 
-# --- words --------------------------------------------------------------------------------------------
-
 _BEYOND = 1.0  # for what the table does not have: Korean and Chinese characters are as wide as high
 
 
@@ -64,20 +62,23 @@ def font_files() -> tuple[str, str]:
 
 
 @cache
-def _advances(bold: bool) -> dict[str, float]:
-    runs = (widths.BOLD if bold else widths.REGULAR).items()
-    return {
-        chr(first + i): int(units) / widths.UNITS
-        for first, run in runs
-        for i, units in enumerate(run.split())
-    }
+def advances(bold: bool) -> dict[str, float]:
+    """How wide each character is at font size 1."""
+    found, code = {}, 0
+    for item in (widths.BOLD if bold else widths.REGULAR).split():
+        if item.startswith("U+"):
+            code = int(item[2:], 16)
+        else:
+            found[chr(code)] = int(item) / widths.UNITS
+            code += 1
+    return found
 
 
 @lru_cache(4096)
 def text_width(words: str, size: float = SIZE, bold: bool = False) -> float:
     """Pixels that the words take in DejaVu Sans, which is wider than the fonts browsers put in its place."""
-    advances = _advances(bold)
-    return size * sum(advances.get(c) or _BEYOND for c in words)
+    known = advances(bold)
+    return size * sum(known.get(c, _BEYOND) for c in words)
 
 
 def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -> str:
@@ -102,16 +103,10 @@ def wrap(words: str, width: float, size: float = SIZE, bold: bool = False) -> li
 
 
 def text(
-    x: float,
-    y: float,
-    words: object,
-    size: float = SIZE,
-    anchor: str = "start",
-    bold: bool = False,
-    fill: str = TEXT,
+    x: float, y: float, words: object, anchor: str = "start", bold: bool = False, fill: str = TEXT
 ) -> str:
     """One line of text with its baseline at `y`; `anchor` is start, middle or end."""
-    return tag("text", escape(str(words)), x=x, y=y, **text_style(size, anchor, bold, fill))
+    return tag("text", escape(str(words)), x=x, y=y, **text_style(SIZE, anchor, bold, fill))
 
 
 def text_style(size: float, anchor: str, bold: bool, fill: str) -> dict[str, object]:
@@ -124,9 +119,6 @@ def text_style(size: float, anchor: str, bold: bool, fill: str) -> dict[str, obj
     }
 
 
-# --- shapes -------------------------------------------------------------------------------------------
-
-
 def rect(
     x: float,
     y: float,
@@ -134,45 +126,21 @@ def rect(
     height: float,
     fill: str = "none",
     stroke: str | None = None,
-    stroke_width: float | None = None,
-    radius: float | None = None,
-    opacity: str | None = None,
-    title: str = "",
+    **style: object,
 ) -> str:
-    """A rectangle."""
+    """A rectangle; `style` may be stroke_width, rx, opacity and title."""
     return tag(
-        "rect", title=title, x=x, y=y, width=max(width, 0), height=max(height, 0), fill=fill, stroke=stroke,
-        stroke_width=stroke_width, rx=radius,
-        opacity=opacity,
-    )  # fmt: skip
-
-
-def line(
-    x1: float,
-    y1: float,
-    x2: float,
-    y2: float,
-    stroke: str = LINE,
-    stroke_width: float | None = None,
-    dash: str | None = None,
-) -> str:
-    """A straight line; `dash` is an SVG dash pattern such as "4 3"."""
-    return polyline([(x1, y1), (x2, y2)], stroke, stroke_width, dash=dash)
-
-
-def polyline(
-    points: Sequence[tuple[float, float]],
-    stroke: str,
-    stroke_width: float | None = 2,
-    markers: float = 0,
-    dash: str | None = None,
-) -> str:
-    """A curve through the points, with a dot of radius `markers` on each if that is not 0."""
-    d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points)
-    dots = "".join(circle(x, y, markers, stroke) for x, y in points) if markers else ""
-    return (
-        tag("path", d=d, fill="none", stroke=stroke, stroke_width=stroke_width, stroke_dasharray=dash) + dots
+        "rect", x=x, y=y, width=max(width, 0), height=max(height, 0), fill=fill, stroke=stroke, **style
     )
+
+
+Points = Sequence[tuple[float, float]]
+
+
+def line(points: Points, stroke: str = LINE, width: float | None = None, dash: str | None = None) -> str:
+    """A line through the points; `dash` is an SVG dash pattern such as "4 3"."""
+    d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points)
+    return tag("path", d=d, fill="none", stroke=stroke, stroke_width=width, stroke_dasharray=dash)
 
 
 def circle(x: float, y: float, radius: float, fill: str) -> str:
@@ -180,7 +148,7 @@ def circle(x: float, y: float, radius: float, fill: str) -> str:
     return tag("circle", cx=x, cy=y, r=radius, fill=fill)
 
 
-def boxes(corners: Iterable[tuple[float, float, float, float]], fill: str, opacity: str | None = None) -> str:
+def boxes(corners: Iterable[Sequence[float]], fill: str, opacity: str | None = None) -> str:
     """Many rectangles `(x, y, width, height)` of one colour as a single path; nothing if there are none."""
     d = "".join(f"M{num(x)} {num(y)}h{num(w)}v{num(h)}h{num(-w)}z" for x, y, w, h in corners)
     return tag("path", d=d, fill=fill, opacity=opacity) if d else ""
@@ -195,36 +163,29 @@ def grid(x: float, y: float, count: int, side: float, stroke: str = LINE) -> str
 
 def axis(x: float, y: float, length: float, ticks: Iterable[tuple[float, str]], upwards: bool = False) -> str:
     """An axis from (x, y), to the right or `upwards`; `ticks` are (pixels from there, words)."""
-    if upwards:
-        marks = [
-            line(x - 4, y - at, x, y - at) + text(x - 7, y - at + 5, words, anchor="end", fill=MUTED)
-            for at, words in ticks
-        ]
-        return line(x, y, x, y - length) + "".join(marks)
-    marks = [
-        line(x + at, y, x + at, y + 4) + text(x + at, y + 19, words, anchor="middle", fill=MUTED)
-        for at, words in ticks
-    ]
-    return line(x, y, x + length, y) + "".join(marks)
+    drawn = [line([(x, y), (x, y - length) if upwards else (x + length, y)])]
+    for at, words in ticks:
+        if upwards:
+            drawn.append(line([(x, y - at), (x - 4, y - at)]))
+            drawn.append(text(x - 7, y - at + 5, words, "end", fill=MUTED))
+        else:
+            drawn.append(
+                line([(x + at, y), (x + at, y + 4)]) + text(x + at, y + 19, words, "middle", fill=MUTED)
+            )
+    return "".join(drawn)
 
 
-def hatch(name: str = "hatch") -> tuple[str, str]:
+def hatch(name: str) -> tuple[str, str]:
     """A definition to put once into the picture, and the `fill` value that uses it: diagonal lines."""
     name = f"{name}-{UNIQUE}"
-    lines = rect(0, 0, 6, 6, VERMILION, opacity="0.2") + line(1, 0, 1, 6, VERMILION, 2)
-    pattern = tag(
-        "pattern", lines, id=name, width=6, height=6, patternUnits="userSpaceOnUse",
-        patternTransform="rotate(45)",
-    )  # fmt: skip
-    return tag("defs", pattern), f"url(#{name})"
+    lines = rect(0, 0, 6, 6, VERMILION, opacity="0.2") + line([(1, 0), (1, 6)], VERMILION, 2)
+    turned = {"patternUnits": "userSpaceOnUse", "patternTransform": "rotate(45)"}
+    return tag("defs", tag("pattern", lines, id=name, width=6, height=6, **turned)), f"url(#{name})"
 
 
 def image(x: float, y: float, side: float, data_uri: str, title: str = "") -> str:
     """A square bitmap ("data:image/jpeg;base64,...")."""
     return tag("image", title=title, x=x, y=y, width=side, height=side, href=data_uri)
-
-
-# --- the whole picture --------------------------------------------------------------------------------
 
 
 def document(width: float, height: float, title: str, *body: str) -> str:
@@ -236,10 +197,12 @@ def document(width: float, height: float, title: str, *body: str) -> str:
     style = (
         f"display:block;width:100%;max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
     )
-    return tag(
-        "svg", "".join(body), title, xmlns="http://www.w3.org/2000/svg", role="img",
-        viewBox=f"0 0 {num(width)} {num(height)}", font_family=FONT, font_size=SIZE, fill=TEXT, style=style,
-    )  # fmt: skip
+    svg = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": f"0 0 {num(width)} {num(height)}",
+        "style": style,
+    }
+    return tag("svg", "".join(body), title, **svg, role="img", font_family=FONT, font_size=SIZE, fill=TEXT)
 
 
 _VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")
@@ -250,9 +213,7 @@ def themed(svg: str, theme: dict[str, str] | None = None) -> str:
     return _VARIABLE.sub(lambda m: (theme or {}).get(m[1], m[2]), svg)
 
 
-def to_png(
-    svg: str, width: int = 1320, background: str = "#ffffff", theme: dict[str, str] | None = None
-) -> bytes:
+def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:
     """The picture as PNG, `width` pixels wide, on a white background and with fonts that travel with us."""
     from resvg_py import svg_to_bytes
 

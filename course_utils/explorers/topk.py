@@ -94,9 +94,6 @@ def _own_data(
     return {"photos": names, "classes": list(classes), **guesses}
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Guesses:
     """What a classifier says about one photo, best first; of classes with equal logits the target is last."""
@@ -122,9 +119,6 @@ def read_guesses(photo: str, data: Mapping[str, Any]) -> Guesses:
     return Guesses(
         found["picture"], target, order.index(target) + 1, order, tuple(found["logits"]), data["classes"]
     )
-
-
-# --- the picture --------------------------------------------------------------------------------------
 
 
 def draw_topk(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
@@ -197,7 +191,7 @@ def _table(guesses: Guesses, probabilities: list[float], k: int) -> Block:
         least=("1000", 176, _BAR, "> 99.9 %", "◀ target "),
         pitch=_PITCH,
     )
-    line = Block(table.width, 0, lambda x, y: svg.line(x, y, x + table.width, y, svg.TEXT, 1.2, "5 3"))
+    line = Block(table.width, 0, lambda x, y: svg.line([(x, y), (x + table.width, y)], svg.TEXT, 1.2, "5 3"))
     cut = layout.row(line, words(f"top {k}", bold=True))
     return layout.over(table, layout.shift(cut, 0, k * _PITCH - cut.height / 2))
 

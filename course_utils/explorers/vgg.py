@@ -54,9 +54,6 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_vgg)
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Stack:
     """Convolutions one after the other that keep the maps' size, each followed by a ReLU."""
@@ -155,8 +152,6 @@ def _differences(left: str, right: str) -> list[dict[str, Any]]:
         if a != b
     ]
 
-
-# --- the picture --------------------------------------------------------------------------------------
 
 _SIDE, _BAR, _CHIP = 168, 176, (98, 17)
 _PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
@@ -284,9 +279,6 @@ def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:
 
 def _signed(change: int) -> str:
     return "0" if not change else f"{'+' if change > 0 else '−'}{short(abs(change))}"
-
-
-# --- the words ----------------------------------------------------------------------------------------
 
 
 def _sentences(stack: Stack, single: Stack) -> list[str]:
