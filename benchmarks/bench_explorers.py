@@ -99,12 +99,12 @@ def conv_with_matplotlib(sizes: list[int]) -> Callable[..., None]:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    from course_utils.explorers.conv import numbers, unread
+    from course_utils.explorers.conv import read_layer, unread
 
     def redraw(**values: object) -> None:
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 5))
         try:
-            reach, state = numbers(values)
+            reach, state = read_layer(values)
         except ValueError as error:
             figure.suptitle(str(error))
         else:

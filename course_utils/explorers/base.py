@@ -10,7 +10,7 @@ An explorer in fifteen lines:
         side = values["side"]
         if side == 13:
             raise ValueError("A square of side 13 brings bad luck.")
-        body = [svg.rect(10, 10, 20 * side, 20 * side, svg.BLUE), svg.text(450, 40, f"area {side**2}", 16)]
+        body = [svg.rect(10, 10, 20 * side, 20 * side, svg.BLUE), svg.text(450, 40, f"area {side**2}")]
         return Picture(svg.document(880, 420, f"A square of side {side}.", *body), {"area": side**2})
 
     square = Description("A square and its area.", {"side": slider("side", 5, 1, 20)}, draw_square)
@@ -31,6 +31,7 @@ from typing import Any
 
 import ipywidgets
 
+from course_utils.explorers import layout
 from course_utils.explorers import svg as svg_text
 from course_utils.explorers.description import Control, Description, Picture
 
@@ -215,7 +216,7 @@ class Explorer(ipywidgets.VBox):
                 self._names[-1],
             ][:1]
             self.marked, advice = tuple(named), f"No single move helps; begin with {' or '.join(named)}."
-        return Picture(svg_text.problem_document(self.problem, advice), {"problem": self.problem})
+        return Picture(layout.problem_page(self.problem, advice), {"problem": self.problem})
 
     def _find_ways_out(self, values: dict[str, Any], most: int = 3) -> dict[str, Any]:
         """Single moves after which the picture can be drawn: the control moved last comes first."""

@@ -157,7 +157,7 @@ class FieldNetwork:
     trained: bool = False  # whether its trained weights are on this computer
 
 
-FIELD_NETWORKS = {  # the first two without the weight of their classifiers
+_FIELD_NETWORKS = {  # the first two without the weight of their classifiers
     "AlexNet": FieldNetwork(
         lambda: AlexNet(
             ALEXNET_WIDTHS["2014"],
@@ -179,7 +179,7 @@ FIELD_NETWORKS = {  # the first two without the weight of their classifiers
 
 def _layers(name: str) -> dict[str, Any]:
     """The convolutions and pooling layers of a network, or its blocks, up to the last feature map."""
-    entry = FIELD_NETWORKS[name]
+    entry = _FIELD_NETWORKS[name]
     with torch.device("cpu" if entry.trained else "meta"):  # no memory for the weights
         model = entry.build()
     runs = [
@@ -229,7 +229,7 @@ def standard_deviation(heat: Tensor) -> tuple[float, float]:
 @lru_cache(4)
 def model_of(name: str, effective: str) -> nn.Module:
     """The network with trained weights, or with fresh ones and batch norm statistics from the photos."""
-    entry = FIELD_NETWORKS[name]
+    entry = _FIELD_NETWORKS[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = entry.build()
@@ -391,7 +391,7 @@ KINDS: dict[str, Callable[..., Any]] = {
 
 def _middle_units() -> Iterator[str]:
     """Keys of the effective fields of the middle unit of each layer, on each photo."""
-    for name in receptive_field.NETWORKS:
+    for name in receptive_field.FIELD_NETWORKS:
         known = MEASURED[f"layers/{name}"]
         for effective, layer, photo in product(known["fields"][1:], known["layers"], MEASURED["photos"]):
             yield receptive_field.effective_key(
@@ -401,7 +401,7 @@ def _middle_units() -> Iterator[str]:
 
 EXPORTED: dict[str, Callable[[], Iterable[str]]] = {
     "tables": network.every_key,
-    "layers": lambda: [f"layers/{name}" for name in receptive_field.NETWORKS],
+    "layers": lambda: [f"layers/{name}" for name in receptive_field.FIELD_NETWORKS],
     "photos": lambda: ["photos", *(f"photo/{name}" for name in MEASURED["photos"])],
     "signals": residual.every_key,
     "guesses": lambda: ["photos", "classes", *(f"guesses/{name}" for name in MEASURED["photos"])],

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby, product
 from math import log10
 from typing import TYPE_CHECKING, Any
 
-from course_utils import words as spoken
-from course_utils.explorers import svg
+from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
+from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.table import LayerRow
+from course_utils.words import shape, short
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
@@ -95,9 +95,6 @@ def every_key() -> Iterator[str]:
         yield table_key({"network": network, "input_size": size, "rows": rows})
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Table:
     """What is drawn: rows and what they are called.
@@ -117,8 +114,8 @@ def read_table(values: Mapping[str, Any], data: Mapping[str, Any]) -> Table:
     if "refused" in found:
         raise ValueError(found["refused"])
     rows = tuple(_read_row(*row) for row in found["rows"])
-    shape = (NETWORKS[values["network"]].in_channels, size, size)
-    return Table(rows, tuple(found["names"]), found["total"], shape)
+    in_shape = (NETWORKS[values["network"]].in_channels, size, size)
+    return Table(rows, tuple(found["names"]), found["total"], in_shape)
 
 
 def _read_row(name: str, kind: str, in_shape: list, out_shape: list, *numbers: Any) -> LayerRow:
@@ -149,11 +146,13 @@ def spoken_names(rows: Iterable[LayerRow]) -> list[str]:
     return names
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-_WIDTH, _TOP, _LINE, _SIZE = 836, 128, 19, 13
-_NAME_X, _SHAPE_X, _BARS_X, _COLUMN, _BAR = 10, 296, 306, 101, 38
-_FIELD_X, _FIELD_BAR = 712, 66
+_ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
+_COLUMNS = (
+    "inception3a.branch2.0.conv",
+    "888 × 888 × 888",
+    *[96] * 4,
+    115,
+)  # the widest that may stand there
 _SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in proportion"}
 _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
@@ -161,29 +160,32 @@ _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE,
 def draw_network(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
     """The picture of one setting; raises ValueError for a size that the network does not take."""
     name, table = values["network"], read_table(values, data)
-    selected = min(values["layer"], len(table.rows) - 1)
-    bottom = _TOP + len(table.rows) * _LINE
-    body = [
-        svg.text(_NAME_X, 24, f"{name}, input {spoken.shape(table.in_shape)}", 16, bold=True),
-        _summary(table),
+    selected, total = min(values["layer"], len(table.rows) - 1), table.total
+    rule = layout.box(_ALL, 1, svg.LINE)
+    lit = layout.shift(layout.box(_ALL, _PITCH, svg.RAISED, rx=3), 0, selected * _PITCH)
+    key = (svg.GREEN, "field inside the input"), (svg.VERMILION, "field wider than the input")
+    picture = layout.page(
+        f"{name}: {total['params']:,} parameters, {total['macs']:,} multiply-adds.",
+        words(f"{name}, input {shape(table.in_shape)}", size=16, bold=True),
+        words(_summary(table)),
         _details(table, selected),
-        svg.rect(4, _TOP + selected * _LINE, _WIDTH - 8, _LINE, svg.RAISED, radius=3),
-        _heads(),
-        _names(table),
-        *(_measure(table, m, i, values["scale"]) for i, m in enumerate(_MEASURES)),
-        _fields(table),
-        _totals(table, bottom + 6, values["scale"]),
-    ]
-    title = f"{name}: {table.total['params']:,} parameters, {table.total['macs']:,} multiply-adds."
+        layout.space(0, 4),
+        _cells(*(words(head, bold=True) for head in ("layer", "output", *_MEASURES, "receptive field"))),
+        rule,
+        layout.over(lit, _rows(table, values["scale"])),
+        rule,
+        _cells(words("total", bold=True), "", *(_number(short(total[m])) for m in _MEASURES), ""),
+        layout.row(words(_SCALES[values["scale"]], fill=svg.MUTED), layout.legend(*key), gap=200),
+        gap=3,
+    )
     state = {
         "in_shape": table.in_shape,
         "rows": table.rows,
         "names": table.names,
-        "total": table.total,
+        "total": total,
         "selected": selected,
         "code": f"layer_table({NETWORKS[name].code}, {table.in_shape})",
     }
-    picture = svg.document(_WIDTH, bottom + 54, title, *body, smallest=13)
     return Picture(picture, state, limits={"layer": len(table.rows) - 1})
 
 
@@ -191,21 +193,22 @@ def _summary(table: Table) -> str:
     total = table.total
     norms = total["params"] - total["weights"] - total["biases"]
     note = f" ({norms:,} of them in batch normalisation)" if norms else ""
-    return svg.text(_NAME_X, 47, f"{total['params']:,} parameters{note}, {total['macs']:,} multiply-adds", 14)
+    return f"{total['params']:,} parameters{note}, {total['macs']:,} multiply-adds"
 
 
-def _details(table: Table, selected: int) -> str:
+def _details(table: Table, selected: int) -> Block:
     """The selected row in exact numbers, on two lines."""
     row = table.rows[selected]
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
-    words = (
-        f"{table.names[selected]}: {spoken.shape(row.in_shape)} → {spoken.shape(row.out_shape)} {within} "
-        f"{row.units:,} units; {row.weights:,} weights + {row.biases:,} biases",
-        f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}",
-    )
-    return "".join(
-        svg.text(_NAME_X, 70 + 19 * i, line, _SIZE, bold=not i, width=_WIDTH - 2 * _NAME_X)
-        for i, line in enumerate(words)
+    return layout.column(
+        words(
+            f"{table.names[selected]}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} "
+            f"{row.units:,} units; {row.weights:,} weights + {row.biases:,} biases",
+            bold=True,
+            most=_ALL,
+        ),
+        words(f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}", most=_ALL),
+        gap=0,
     )
 
 
@@ -215,81 +218,51 @@ def _seen(row: LayerRow) -> str:
         return "there is no single receptive field"
     if field.stride == (0, 0):
         return "sees the whole input"
-    size = f"{field.size[0]} × {field.size[1]}"
-    return f"sees {size} pixels, its neighbour's lie {field.stride[0]} further on"
+    return f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"
 
 
-def _heads() -> str:
-    words = [svg.text(_BARS_X + i * _COLUMN, _TOP - 8, m, _SIZE, bold=True) for i, m in enumerate(_MEASURES)]
-    return "".join(
-        [
-            svg.text(_NAME_X, _TOP - 8, "layer", _SIZE, bold=True),
-            svg.text(_SHAPE_X, _TOP - 8, "output", _SIZE, "end", bold=True),
-            *words,
-            svg.text(_FIELD_X, _TOP - 8, "receptive field", _SIZE, bold=True),
-            svg.line(4, _TOP - 2, _WIDTH - 4, _TOP - 2),
-        ]
-    )
+def _cells(*cells: Block | str) -> Block:
+    return layout.table([cells], "lrlllll", gap=8, least=_COLUMNS)
 
 
-def _column(words: Sequence[tuple[float, float, str]], fill: str, anchor: str = "start") -> str:
-    """Many short texts; what they share is said once, which halves the bytes."""
-    texts = "".join(f'<text x="{svg.num(x)}" y="{svg.num(y)}">{escape(w)}</text>' for x, y, w in words)
-    return f'<g fill="{fill}" text-anchor="{anchor}" font-size="{_SIZE}">{texts}</g>' if words else ""
+def _number(said: str) -> Block:
+    return layout.shift(words(said, bold=True), _BAR + 5)
 
 
-def _y(index: float) -> float:
-    return _TOP + index * _LINE + 14
+def _rows(table: Table, scale: str) -> Block:
+    """All rows, column by column: what a column's words share is said once, which halves the bytes."""
+    shapes = words(*(shape(row.out_shape) for row in table.rows), fill=svg.MUTED, align="r", pitch=_PITCH)
+    measures = (_measure([getattr(row, name) for row in table.rows], name, scale) for name in _MEASURES)
+    return _cells(words(*table.names, pitch=_PITCH), shapes, *measures, _fields(table))
 
 
-def _names(table: Table) -> str:
-    room = _SHAPE_X - _NAME_X - 96
-    names = [(_NAME_X + 4, _y(i), svg.ellipsis(n, room, _SIZE)) for i, n in enumerate(table.names)]
-    shapes = [(_SHAPE_X, _y(i), spoken.shape(row.out_shape)) for i, row in enumerate(table.rows)]
-    return _column(names, svg.TEXT) + _column(shapes, svg.MUTED, "end")
-
-
-def _measure(table: Table, name: str, index: int, scale: str) -> str:
+def _measure(values: Sequence[int], name: str, scale: str) -> Block:
     """A column of bars with their numbers; nothing where the measure is 0."""
-    values = [getattr(row, name) for row in table.rows]
-    most = max(values, default=0)
-    if not most:
-        return ""
-    length = (lambda v: log10(1 + v) / log10(1 + most)) if scale == "log" else (lambda v: v / most)
-    x = _BARS_X + index * _COLUMN
-    bars = [(x, _TOP + i * _LINE + 4, max(length(v) * _BAR, 1), _LINE - 8) for i, v in enumerate(values) if v]
-    numbers = [(x + _BAR + 5, _y(i), svg.short(v)) for i, v in enumerate(values) if v]
-    return svg.boxes(bars, _MEASURES[name]) + _column(numbers, svg.TEXT)
+    most = max(*values, 1)
+    shares = [log10(1 + v) / log10(1 + most) if scale == "log" else v / most for v in values]
+    numbers = words(*(short(v) if v else "" for v in values), pitch=_PITCH)
+    return layout.row(_bars(shares, _BAR, _MEASURES[name]), numbers, gap=5)
 
 
-def _fields(table: Table) -> str:
+def _bars(shares: Sequence[float], width: float, fill: str) -> Block:
+    """A bar a row, nothing where the share is 0."""
+
+    def draw(x: float, y: float) -> str:
+        bars = [(x, y + i * _PITCH + 4, max(s * width, 1), _PITCH - 8) for i, s in enumerate(shares) if s]
+        return svg.boxes(bars, fill)
+
+    return Block(width, len(shares) * _PITCH, draw)
+
+
+def _fields(table: Table) -> Block:
     """Receptive fields as bars against the input's side, in another colour where they are wider than it."""
-    side = table.in_shape[1]
-    inside, beyond, numbers = [], [], []
-    for i, row in enumerate(table.rows):
+    side, said, inside, beyond = table.in_shape[1], [], [], []
+    for row in table.rows:
         field = row.receptive_field
-        if field is None:
-            continue
-        whole = field.stride[0] == 0
-        share = 1 if whole else min(field.size[0] / side, 1)
-        bar = (_FIELD_X, _TOP + i * _LINE + 4, max(share * _FIELD_BAR, 1), _LINE - 8)
-        (beyond if not whole and field.size[0] > side else inside).append(bar)
-        numbers.append((_FIELD_X + _FIELD_BAR + 5, _y(i), "whole" if whole else str(field.size[0])))
-    return svg.boxes(inside, svg.GREEN) + svg.boxes(beyond, svg.VERMILION) + _column(numbers, svg.TEXT)
-
-
-def _totals(table: Table, y: float, scale: str) -> str:
-    words = [
-        svg.text(_BARS_X + i * _COLUMN + _BAR + 5, y + 14, svg.short(table.total[m]), _SIZE, bold=True)
-        for i, m in enumerate(_MEASURES)
-    ]
-    key = [(svg.GREEN, "field inside the input"), (svg.VERMILION, "field wider than the input")]
-    return "".join(
-        [
-            svg.line(4, y - 4, _WIDTH - 4, y - 4),
-            svg.text(_NAME_X + 4, y + 14, "total", _SIZE, bold=True),
-            *words,
-            svg.text(_NAME_X + 4, y + 38, _SCALES[scale], _SIZE, fill=svg.MUTED),
-            svg.legend(_BARS_X + 2 * _COLUMN - 60, y + 38, key, 13),
-        ]
-    )
+        whole = field is not None and field.stride[0] == 0
+        share = 0 if field is None else 1 if whole else field.size[0] / side
+        inside.append(share if share <= 1 else 0)
+        beyond.append(1 if share > 1 else 0)
+        said.append("" if field is None else "whole" if whole else str(field.size[0]))
+    bars = layout.over(_bars(inside, _FIELD_BAR, svg.GREEN), _bars(beyond, _FIELD_BAR, svg.VERMILION))
+    return layout.row(bars, words(*said, pitch=_PITCH), gap=5)

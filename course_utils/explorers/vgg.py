@@ -8,10 +8,12 @@ from functools import cache, lru_cache
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from course_utils.explorers import svg
+from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, choice, slider
-from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, pool_layer
+from course_utils.explorers.layout import Block, words
+from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
+from course_utils.words import percent, plural, short
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
@@ -52,11 +54,8 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_vgg)
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class Reach:
+class Stack:
     """Convolutions one after the other that keep the maps' size, each followed by a ReLU."""
 
     layers: int
@@ -64,13 +63,9 @@ class Reach:
     channels: int
     size: int
 
-    @property
-    def _one(self) -> LayerSize:
+    def costs(self) -> dict[str, int]:
         shape = (self.channels, self.size, self.size)
-        return conv_layer(shape, self.channels, self.kernel_size, padding="same", bias=False)
-
-    def numbers(self) -> dict[str, int]:
-        one = self._one
+        one = conv_layer(shape, self.channels, self.kernel_size, padding="same", bias=False)
         return {
             "receptive_field": 1 + self.layers * (self.kernel_size - 1),
             "weights": self.layers * one.weights,
@@ -78,11 +73,6 @@ class Reach:
             "nonlinearities": self.layers,
             "units": self.layers * one.units,
         }
-
-    @property
-    def name(self) -> str:
-        many = "1 layer" if self.layers == 1 else f"{self.layers} layers"
-        return f"{many} of {self.kernel_size}×{self.kernel_size}"
 
 
 @lru_cache(32)
@@ -163,14 +153,8 @@ def _differences(left: str, right: str) -> list[dict[str, Any]]:
     ]
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-_WIDTH, _HEIGHT = 880, 596
-_SIDE, _MAP_Y, _MAPS = 168, 34, (8, 288)
-_ROWS_Y, _ROW = 268, 42
-_BAR_X, _BAR_WIDTH, _VALUE_X, _RATIO_X = 134, 176, 320, 540
-_RIGHT, _COLUMN, _DIFFERENCE_X = 584, (584, 692), 872
-_CELL, _LAYER, _STAGE_GAP = 98, 20, 7
+_SIDE, _BAR, _CHIP = 168, 176, (98, 17)
+_PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
 _ROW_NAMES = {
     "receptive_field": "receptive field",
     "weights": "weights",
@@ -184,141 +168,120 @@ _STACK, _SINGLE = svg.BLUE, svg.ORANGE
 def draw_vgg(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
     """The picture of one setting."""
     kernel_size, layers, channels, size = (values[k] for k in ("kernel_size", "layers", "channels", "size"))
-    stack = Reach(layers, kernel_size, channels, size)
-    single = Reach(1, 1 + layers * (kernel_size - 1), channels, size)
+    stack = Stack(layers, kernel_size, channels, size)
+    single = Stack(1, 1 + layers * (kernel_size - 1), channels, size)
     left, right = values["left"], values["right"]
-    words, differences = _sentences(stack, single), _differences(left, right)
+    said, differences = _sentences(stack, single), _differences(left, right)
     state = {
-        "stack": stack.numbers(),
-        "single": single.numbers(),
+        "stack": stack.costs(),
+        "single": single.costs(),
         "left": _totals(left),
         "right": _totals(right),
         "differences": differences,
     }
-    said = _said(left, right, differences)
-    body = [
-        _map(_MAPS[0], stack, _STACK),
-        _map(_MAPS[1], single, _SINGLE),
+    compared = _said(left, right, differences)
+    stacks = layout.column(
+        layout.row(_map(stack, _STACK), _map(single, _SINGLE), gap=112),
         _measures(state["stack"], state["single"]),
-        *(svg.text(8, _HEIGHT - 102 + 21 * n, line, bold=n == 1) for n, line in enumerate(words)),
-        svg.line(_RIGHT - 22, 8, _RIGHT - 22, _HEIGHT - 8),
-        _configurations(left, right),
-        _sums(state["left"], state["right"], said),
-    ]
-    return Picture(svg.document(_WIDTH, _HEIGHT, f"{' '.join(words)} {said}", *body), state)
+        layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1),
+        gap=10,
+    )
+    configurations = layout.column(
+        _configurations(left, right), _sums(state["left"], state["right"]), words(compared), gap=8
+    )
+    height = configurations.height
+    divider = layout.box(1, height, svg.LINE)
+    both = layout.row(layout.over(layout.space(530), stacks), divider, configurations, gap=20, align="l")
+    return Picture(layout.page(f"{' '.join(said)} {compared}", both), state)
 
 
-def _map(x: float, reach: Reach, colour: str) -> str:
+def _map(stack: Stack, colour: str) -> Block:
     """The receptive field, each pixel stronger in colour the more ways lead from it to the output."""
-    ways = paths(reach.layers, reach.kernel_size)
+    ways = paths(stack.layers, stack.kernel_size)
     cell, most = _SIDE / len(ways), max(ways) ** 2
-    shades: dict[int, list] = {}
-    for row, down in enumerate(ways):
-        # 8 shades can be told apart; pixels beside each other with the same one are a single box.
-        of_row = [max(round(8 * (down * across / most) ** 0.5), 1) for across in ways]
-        column = 0
-        for shade, run in groupby(of_row):
-            width = len(list(run))
-            box = (x + column * cell, _MAP_Y + row * cell, width * cell, cell)
-            shades.setdefault(shade, []).append(box)
-            column += width
-    count = "1" if most == 1 else f"1 to {most:,}"
-    return "".join(
-        [
-            svg.rect(x, 8, 14, 14, colour),
-            svg.text(x + 20, 20, reach.name, bold=True),
-            *(svg.boxes(boxes, _tint(colour, shade / 8)) for shade, boxes in sorted(shades.items())),
-            svg.grid(x, _MAP_Y, len(ways), len(ways), cell, svg.BACKGROUND, 0.6),
-            svg.rect(x, _MAP_Y, _SIDE, _SIDE, stroke=svg.MUTED),
-            svg.text(x, _MAP_Y + _SIDE + 20, f"paths per pixel: {count}", fill=svg.MUTED),
-        ]
+
+    def draw(x: float, y: float) -> str:
+        shades: dict[int, list] = {}
+        for row, down in enumerate(ways):
+            # 8 shades can be told apart; pixels beside each other with the same one are a single box.
+            of_row, column = [max(round(8 * (down * across / most) ** 0.5), 1) for across in ways], 0
+            for shade, run in groupby(of_row):
+                count = len(list(run))
+                shades.setdefault(shade, []).append((x + column * cell, y + row * cell, count * cell, cell))
+                column += count
+        drawn = [svg.boxes(boxes, colour, f"{shade / 8:g}") for shade, boxes in sorted(shades.items())]
+        return "".join(drawn) + svg.grid(x, y, len(ways), _SIDE, svg.BACKGROUND)
+
+    name = f"{plural(stack.layers, 'layer')} of {stack.kernel_size}×{stack.kernel_size}"
+    return layout.column(
+        layout.row(layout.box(14, 14, colour), words(name, bold=True)),
+        layout.over(Block(_SIDE, _SIDE, draw), layout.box(_SIDE, _SIDE, stroke=svg.MUTED)),
+        words(f"paths per pixel: {1 if most == 1 else f'1 to {most:,}'}", fill=svg.MUTED),
     )
 
 
-def _tint(colour: str, share: float) -> str:
-    red, green, blue = (int(colour[n : n + 2], 16) for n in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {share:.2f})"
-
-
-def _measures(stack: dict[str, int], single: dict[str, int]) -> str:
+def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
     """Two bars for each measure, on one scale."""
-    drawn = [svg.text(_RATIO_X, _ROWS_Y - 14, "stack ÷ single", anchor="end", fill=svg.MUTED)]
-    for n, (key, name) in enumerate(_ROW_NAMES.items()):
-        y, most = _ROWS_Y + n * _ROW, max(stack[key], single[key])
-        drawn += [
-            svg.text(8, y + 19, name),
-            svg.text(_RATIO_X, y + 12, f"{stack[key] / single[key]:.2f}", anchor="end", bold=True),
-        ]
-        for line, (numbers, colour) in enumerate(((stack, _STACK), (single, _SINGLE))):
-            top = y + 16 * line
-            drawn += [
-                svg.bar(_BAR_X, top + 2, _BAR_WIDTH, 11, numbers[key] / most, colour, f"{numbers[key]:,}"),
-                svg.text(_VALUE_X, top + 12, _value(key, numbers[key])),
-            ]
-    return "".join(drawn)
+    rows = [["", "", "", words("stack ÷ single", fill=svg.MUTED)]]
+    for key, name in _ROW_NAMES.items():
+        both = [(side[key], colour) for side, colour in ((stack, _STACK), (single, _SINGLE))]
+        most = max(number for number, _ in both)
+        bars = [layout.bar(number / most, _BAR, colour, 11, f"{number:,}") for number, colour in both]
+        ratio = words(f"{stack[key] / single[key]:.2f}", bold=True, align="r")
+        rows.append(
+            [name, layout.column(*bars, gap=5), words(*(_value(key, n) for n, _ in both), pitch=16), ratio]
+        )
+    return layout.table(rows, "lllr", least=(0, 0, "888,888,888"), pitch=40)
 
 
 def _value(key: str, number: int) -> str:
     if key == "receptive_field":
         return f"{number} × {number}"
-    return f"{number:,}" if key in ("weights", "nonlinearities") else svg.short(number)
+    return f"{number:,}" if key in ("weights", "nonlinearities") else short(number)
 
 
-def _configurations(left: str, right: str) -> str:
+def _configurations(left: str, right: str) -> Block:
     """Two columns of layers; those without an equal counterpart are framed and their difference named."""
-    drawn, y = [], 32
-    for x, letter in zip(_COLUMN, (left, right), strict=True):
-        drawn.append(svg.text(x + _CELL / 2, 20, letter, 16, "middle", bold=True))
-    drawn.append(svg.text(_DIFFERENCE_X, 20, "params", anchor="end", fill=svg.MUTED))
+    heads = [words(letter, size=16, bold=True, align="c") for letter in (left, right)]
+    stages = [_columns([*heads, words("params", fill=svg.MUTED)])]
     for pairs in _pairs(left, right):
-        for a, b in pairs:
-            drawn += [_layer(x, y, slot, a != b) for x, slot in zip(_COLUMN, (a, b), strict=True)]
-            if a != b:
-                change = (b.params if b else 0) - (a.params if a else 0)
-                drawn.append(svg.text(_DIFFERENCE_X, y + 14, _signed(change), anchor="end", bold=True))
-            y += _LAYER
-        y += _STAGE_GAP
-    return "".join(drawn)
+        stages.append(_columns(*(_layers(a, b) for a, b in pairs)))
+    room = (1 + _MOST_LAYERS) * (_PITCH + 0.5) + len(stages) * _STAGE_GAP
+    return layout.over(layout.space(0, room), layout.column(*stages, gap=_STAGE_GAP))
 
 
-def _layer(x: float, y: float, slot: Slot | None, differs: bool) -> str:
+def _columns(*rows: list[Block | str]) -> Block:
+    return layout.table(rows, "ccr", least=(_CHIP[0], _CHIP[0], "+88.88 M"), pitch=_PITCH)
+
+
+def _layers(a: Slot | None, b: Slot | None) -> list[Block | str]:
+    """A layer of the left network, its counterpart, and the difference of their parameters."""
+    chips = [_layer(slot, a != b) for slot in (a, b)]
+    change = (b.params if b else 0) - (a.params if a else 0)
+    return [*chips, words(_signed(change), bold=True, align="r") if a != b else ""]
+
+
+def _layer(slot: Slot | None, differs: bool) -> Block:
     if slot is None:
-        return svg.text(x + _CELL / 2, y + 14, "–", anchor="middle", fill=svg.MUTED)
-    fill, edge = (_tint(svg.VERMILION, 0.22), svg.VERMILION) if differs else (svg.SURFACE, svg.LINE)
-    box = svg.rect(
-        x,
-        y,
-        _CELL,
-        _LAYER - 3,
-        fill,
-        edge,
-        2 if differs else 1,
-        radius=3,
-        title=f"{slot.params:,} parameters",
-    )
-    return box + svg.text(x + _CELL / 2, y + 13.5, slot.name, anchor="middle", bold=differs)
+        return words("–", fill=svg.MUTED, align="c")
+    edge, fill = (svg.VERMILION, svg.VERMILION + "38") if differs else (svg.LINE, svg.SURFACE)
+    return layout.chip(slot.name, *_CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
 
 
-def _sums(left: dict[str, Any], right: dict[str, Any], said: str) -> str:
-    drawn, y = [], _HEIGHT - 102
+def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:
+    drawn = []
     for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
-        drawn.append(svg.text(_RIGHT, y, name, fill=svg.MUTED))
-        for x, numbers in zip(_COLUMN, (left, right), strict=True):
-            drawn.append(svg.text(x + _CELL, y + 18, svg.short(numbers[key]), anchor="end"))
-        change = right[key] - left[key]
-        drawn.append(svg.text(_DIFFERENCE_X, y + 18, _signed(change), anchor="end", bold=True))
-        y += 38
-    return "".join(drawn) + svg.text(_RIGHT, y + 8, said)
+        sums = [words(short(side[key]), align="r", least=_CHIP[0]) for side in (left, right)]
+        change = words(_signed(right[key] - left[key]), bold=True, align="r")
+        drawn += [words(name, fill=svg.MUTED), _columns([*sums, change])]
+    return layout.column(*drawn, gap=0)
 
 
 def _signed(change: int) -> str:
-    return "0" if not change else f"{'+' if change > 0 else '−'}{svg.short(abs(change))}"
+    return "0" if not change else f"{'+' if change > 0 else '−'}{short(abs(change))}"
 
 
-# --- the words ----------------------------------------------------------------------------------------
-
-
-def _sentences(stack: Reach, single: Reach) -> list[str]:
+def _sentences(stack: Stack, single: Stack) -> list[str]:
     n, k, reach = stack.layers, stack.kernel_size, single.kernel_size
     weights = (
         f"{n} · {k}² · C² = {n * k * k} C² weights in the stack, {reach}² · C² = {reach**2} C² in one layer."
@@ -334,7 +297,7 @@ def _sentences(stack: Reach, single: Reach) -> list[str]:
     fewer, more = 1 - n * k * k / reach**2, reach**2 / (n * k * k) - 1
     return [
         weights,
-        f"So the stack has {100 * fewer:.0f} % fewer; the single layer has {100 * more:.0f} % more.",
+        f"So the stack has {percent(fewer, 0)} fewer; the single layer has {percent(more, 0)} more.",
         f"{n} ReLUs instead of 1. Without {_between(n)}, the stack would be",
         f"one {reach}×{reach} kernel: linear, and no richer than the single layer.",
     ]

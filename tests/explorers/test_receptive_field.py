@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from course_utils.explorers import base, receptive_field_explorer
 from course_utils.explorers import measured as module
 from course_utils.explorers import receptive_field as drawing
-from course_utils.explorers.measured import FIELD_NETWORKS, MEASURED
-from course_utils.explorers.receptive_field import BOX, NETWORKS, SIZE, TRAINED, UNTRAINED
+from course_utils.explorers.measured import _FIELD_NETWORKS, MEASURED
+from course_utils.explorers.receptive_field import BOX, FIELD_NETWORKS, SIZE, TRAINED, UNTRAINED
 from course_utils.geometry import effective_receptive_field, receptive_field
 
 
@@ -22,7 +22,7 @@ def network_layers(name):
 SHARED = receptive_field_explorer()
 ORDER = ("photo", "network", "effective", "layer", "row", "column")
 PHOTOS = [value for _, value in SHARED.controls["photo"].options]
-LABELS = sorted({layer.label for name in NETWORKS for layer in network_layers(name)})
+LABELS = sorted({layer.label for name in FIELD_NETWORKS for layer in network_layers(name)})
 
 
 @settings(max_examples=200, deadline=None)
@@ -31,7 +31,7 @@ LABELS = sorted({layer.label for name in NETWORKS for layer in network_layers(na
         {},
         optional={
             "photo": st.sampled_from(PHOTOS),
-            "network": st.sampled_from(list(NETWORKS)),
+            "network": st.sampled_from(list(FIELD_NETWORKS)),
             "effective": st.sampled_from([BOX, UNTRAINED, TRAINED]),
             "layer": st.sampled_from(LABELS),
             "row": st.integers(0, 300),
@@ -60,15 +60,15 @@ def test_any_setting_shows_what_geometry_says(values, check_picture):
         assert row == min(values["row"], layer.out_shape[1] - 1)
 
 
-@pytest.mark.parametrize("network", list(NETWORKS))
+@pytest.mark.parametrize("network", list(FIELD_NETWORKS))
 def test_every_layers_name_has_room(network, check_picture):
     for layer in network_layers(network):
         check_picture(SHARED.set(network=network, layer=layer.label, effective=BOX).svg)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", FIELD_NETWORKS)
 def test_layers_are_geometrys(name):
-    entry = FIELD_NETWORKS[name]
+    entry = _FIELD_NETWORKS[name]
     with torch.device("cpu" if entry.trained else "meta"):
         model = entry.build()
     layers = network_layers(name)
@@ -80,7 +80,7 @@ def test_layers_are_geometrys(name):
 
 def test_published_fields():
     """google-research/receptive_field for AlexNet and VGG-16; torchvision's strides for the ResNets."""
-    last = {name: network_layers(name)[-1].field.size[0] for name in NETWORKS}
+    last = {name: network_layers(name)[-1].field.size[0] for name in FIELD_NETWORKS}
     assert (last["AlexNet"], last["VGG-16"]) == (195, 212)
     assert (last["ResNet-18"], last["ResNet-50"], last["GoogLeNet"]) == (435, 427, 715)
 
