@@ -49,6 +49,7 @@ STATE = $(CURDIR)/build/jupyter
 STATE_ENV = JUPYTER_CONFIG_DIR="$(STATE)/config" JUPYTER_DATA_DIR="$(STATE)/data" \
 	JUPYTER_RUNTIME_DIR="$(STATE)/runtime" IPYTHONDIR="$(STATE)/ipython" MPLCONFIGDIR="$(STATE)/matplotlib"
 export PYTHONPATH =
+export PYTHONDONTWRITEBYTECODE =
 export JUPYTER_PATH =
 export JUPYTER_CONFIG_PATH =
 
@@ -90,7 +91,8 @@ lint: setup-test
 	@$(PY) -m ruff format --check .
 
 check: lint
-	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not browser"
+	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --hypothesis-profile=quick \
+		-m "not slow and not browser"
 
 # Three files of tests at a time, since some wait for a browser; then the lectures in pairs, a thread each.
 test: lint

@@ -1,12 +1,13 @@
-"""What all tests share: their order, that no example of hypothesis is held to a time, and that CI skips nothing."""
+"""What all tests share: their order, how many examples hypothesis tries, and that CI skips nothing."""
 
 import os
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("any machine", deadline=None)
-settings.load_profile("any machine")
+settings.register_profile("all", max_examples=100, deadline=None)
+settings.register_profile("quick", max_examples=20, deadline=None)  # of `make check`
+settings.load_profile("all")
 
 
 def pytest_collection_modifyitems(items):

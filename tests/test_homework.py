@@ -206,6 +206,7 @@ def test_hint_and_solution_open_after_a_test_ran(capsys, monkeypatch):
         solution("sizes")
 
 
+@pytest.mark.slow
 def test_a_name_that_is_missing_sends_the_reader_to_the_cell_above():
     setup = "from course_utils.homework import check"
     sources = [setup, "def f(x)\n    return x", "check(f, 1, expected=1)", "f + 1"]

@@ -98,7 +98,9 @@ def test_what_tells_the_configurations_apart():
     assert a_lrn == (("conv3-64", "LRN"), *a[1:])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [n if n in ("vgg11_bn", "vgg16") else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
 def test_names_shapes_and_features_are_torchvisions(name):
     torch.manual_seed(0)
     theirs, ours = on_meta(getattr(torchvision_models, name)), ours_on_meta(name)

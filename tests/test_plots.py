@@ -124,6 +124,7 @@ figure = plots.show_images(torch.rand(1, 5, 5), ["a boot"])
 """
 
 
+@pytest.mark.slow
 def test_figures_carry_their_alt_text_in_a_notebook():
     manager, client = start_new_kernel(startup_timeout=1000, kernel_name="python3")
     try:

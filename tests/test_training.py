@@ -574,6 +574,7 @@ def check(kernel, code):
     assert after["status"] == "ok", after["traceback"][-1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_keeps_history_and_model_and_ends_the_cell(kernel):
     settings = "data, data, epochs=1000, augment=augment, progress=False"
     reply = interrupted(kernel, f"went_on = False\nhistory = fit(model, {settings})\nwent_on = True")
@@ -591,6 +592,7 @@ def test_an_interrupted_fit_keeps_history_and_model_and_ends_the_cell(kernel):
     )
 
 
+@pytest.mark.slow
 def test_one_interrupt_ends_a_sweep_over_many_networks(kernel):
     reply = interrupted(
         kernel,

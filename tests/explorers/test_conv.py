@@ -60,7 +60,7 @@ def read_by(s, unit=None):
     return pixels.grad[0, 0] != 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(s=SETTINGS)
 def test_state_is_torchs_and_geometrys(s, check_picture):
     e = SHARED.set(**s)
@@ -82,7 +82,7 @@ def test_state_is_torchs_and_geometrys(s, check_picture):
     assert state["unit"] == divmod(e.values["position"], layer.out_shape[2])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 2)
 @given(s=SETTINGS)
 def test_what_is_read_is_what_has_a_gradient(s):
     s = {**s, "in_channels": 1, "out_channels": 1, "groups": 1}
@@ -101,7 +101,7 @@ def test_what_is_read_is_what_has_a_gradient(s):
     assert torch.equal(mask, read_by(s, e.state["unit"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 5)
 @given(s=SETTINGS)
 def test_ways_out_lead_out(s):
     SHARED.set(**s)

@@ -23,7 +23,7 @@ def check(check_picture):
     return checked
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 2)
 @given(
     values=st.fixed_dictionaries(
         {

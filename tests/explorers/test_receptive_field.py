@@ -25,7 +25,7 @@ PHOTOS = [value for _, value in SHARED.controls["photo"].options]
 LABELS = sorted({layer.label for name in FIELD_NETWORKS for layer in network_layers(name)})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(
     values=st.fixed_dictionaries(
         {},
