@@ -209,13 +209,15 @@ def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         numbers = torch.zeros(0)
     if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
-        raise ValueError(f"mean and std have one number for each of {channels} channels, not {values!r}.")
+        raise ValueError(f"mean and std have one number or {channels}, one for each channel, not {values!r}.")
     return numbers.view(-1, 1, 1).to(images.device)
 
 
-def _check_images(images: Tensor) -> None:
+def _check_images(images: Tensor, channels: int | None = None) -> None:
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {described(images)}.")
+    if channels not in (None, images.shape[1]):
+        raise ValueError(f"colours need images with {channels} channels, not {images.shape[1]}.")
 
 
 # Fashion-MNIST
@@ -295,7 +297,7 @@ def rgb_covariance(images: Tensor) -> Tensor:
 
     Raises ValueError for images that do not have three channels.
     """
-    _check_rgb(images)
+    _check_images(images, channels=3)
     return torch.cov(images.transpose(0, 1).flatten(1))
 
 
@@ -314,7 +316,7 @@ def pca_lighting(
     Raises ValueError for images that do not have three channels or a covariance that is not [3, 3].
     Source: Krizhevsky et al. 2012, section 4.1: [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]^T.
     """
-    _check_rgb(images)
+    _check_images(images, channels=3)
     if covariance is None:
         covariance = rgb_covariance(images)
     if covariance.shape != (3, 3):
@@ -322,12 +324,6 @@ def pca_lighting(
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance.to(images))
     alphas = std * torch.randn(len(images), 3, generator=generator).to(images)
     return images + ((alphas * eigenvalues) @ eigenvectors.T)[:, :, None, None]
-
-
-def _check_rgb(images: Tensor) -> None:
-    _check_images(images)
-    if images.shape[1] != 3:
-        raise ValueError(f"colours need images with 3 channels, not {images.shape[1]}.")
 
 
 def ten_crop(images: Tensor, size: int) -> Tensor:
