@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.words import described
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -81,14 +83,12 @@ class ImageSet:
         for values in (self.mean, self.std):
             _per_channel(values, self.images)
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.long or self.labels.ndim != 1:
-            raise ValueError(f"labels must be a long tensor of shape [N], not {_describe(self.labels)}.")
+            raise ValueError(f"labels must be a long tensor of shape [N], not {described(self.labels)}.")
         if len(self.labels) != len(self.images):
             raise ValueError(f"{len(self.images)} images need as many labels, not {len(self.labels)}.")
-        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
-            raise ValueError(
-                f"labels run from {int(self.labels.min())} to {int(self.labels.max())}, "
-                f"but with {len(self.classes)} classes they must lie in 0 to {len(self.classes) - 1}."
-            )
+        low, high = map(int, self.labels.aminmax()) if len(self.labels) else (0, -1)
+        if low < 0 or high >= len(self.classes):
+            raise ValueError(f"labels must lie in 0 to {len(self.classes) - 1}, not {low} to {high}.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -155,9 +155,7 @@ class ImageSet:
         if indices.shape == (0,):
             return torch.zeros(0, dtype=torch.long)
         if indices.ndim != 1 or indices.dtype.kind not in "biu":
-            raise ValueError(
-                f"a subset takes a number, a list of whole numbers or a mask, not {which!r:.60}."
-            )
+            raise ValueError(f"a subset takes a number, whole numbers or a mask, not {which!r:.60}.")
         if indices.dtype.kind == "b":
             if len(indices) != len(self):
                 raise ValueError(f"a mask for {len(self)} images needs that length, not {len(indices)}.")
@@ -200,7 +198,7 @@ def to_pixels(
     Raises ValueError for other shapes, and for means that are not as many as the channels.
     """
     if not isinstance(images, Tensor) or images.ndim not in (3, 4) or not images.is_floating_point():
-        raise ValueError(f"to_pixels takes float images [C, H, W] or [N, C, H, W], not {_describe(images)}.")
+        raise ValueError(f"to_pixels takes float images [C, H, W] or [N, C, H, W], not {described(images)}.")
     return (images * _per_channel(std, images) + _per_channel(mean, images)).clamp(0, 1)
 
 
@@ -211,19 +209,15 @@ def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         numbers = torch.zeros(0)
     if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
-        raise ValueError(
-            f"mean and std have a number for each channel ({channels}) or one for all, not {values!r}."
-        )
+        raise ValueError(f"mean and std have one number or {channels}, one for each channel, not {values!r}.")
     return numbers.view(-1, 1, 1).to(images.device)
 
 
-def _check_images(images: Tensor) -> None:
+def _check_images(images: Tensor, channels: int | None = None) -> None:
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
-        raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {_describe(images)}.")
-
-
-def _describe(value: object) -> str:
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {described(images)}.")
+    if channels not in (None, images.shape[1]):
+        raise ValueError(f"colours need images with {channels} channels, not {images.shape[1]}.")
 
 
 # Fashion-MNIST
@@ -303,7 +297,7 @@ def rgb_covariance(images: Tensor) -> Tensor:
 
     Raises ValueError for images that do not have three channels.
     """
-    _check_rgb(images)
+    _check_images(images, channels=3)
     return torch.cov(images.transpose(0, 1).flatten(1))
 
 
@@ -322,7 +316,7 @@ def pca_lighting(
     Raises ValueError for images that do not have three channels or a covariance that is not [3, 3].
     Source: Krizhevsky et al. 2012, section 4.1: [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]^T.
     """
-    _check_rgb(images)
+    _check_images(images, channels=3)
     if covariance is None:
         covariance = rgb_covariance(images)
     if covariance.shape != (3, 3):
@@ -330,12 +324,6 @@ def pca_lighting(
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance.to(images))
     alphas = std * torch.randn(len(images), 3, generator=generator).to(images)
     return images + ((alphas * eigenvalues) @ eigenvectors.T)[:, :, None, None]
-
-
-def _check_rgb(images: Tensor) -> None:
-    _check_images(images)
-    if images.shape[1] != 3:
-        raise ValueError(f"colours need images with 3 channels, not {images.shape[1]}.")
 
 
 def ten_crop(images: Tensor, size: int) -> Tensor:
@@ -419,7 +407,7 @@ def as_rgb(image: "Image") -> "Image":
     from PIL import Image, ImageOps
 
     if not isinstance(image, Image.Image):
-        raise ValueError(f"a photograph is a PIL image, not {_describe(image)}.")
+        raise ValueError(f"a photograph is a PIL image, not {described(image)}.")
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
         values = np.asarray(image)

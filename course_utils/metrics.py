@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from course_utils.words import described
+
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _CHUNK = 1024  # rows compared at once: the comparison's booleans then stay in the cache
 
@@ -24,12 +26,10 @@ def target_ranks(logits: Tensor, targets: Tensor) -> Tensor:
     and where a logit is NaN.
     """
     if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
-        raise ValueError(
-            f"logits are floating point scores of the shape [N, classes]; got {_described(logits)}"
-        )
+        raise ValueError(f"logits are floating point of shape [N, classes]; got {described(logits)}")
     _check_classes("targets", targets, logits.shape[1])
     if len(logits) != len(targets):
-        raise ValueError(f"each row has a target; got {len(logits)} rows and {len(targets)} targets")
+        raise ValueError(f"one target per row is needed; got {len(logits)} rows and {len(targets)} targets")
     if bool(torch.isnan(logits).any()):
         raise ValueError("a logit is NaN, so no order can be given; check the model's loss and learning rate")
     targets = targets.to(device=logits.device, dtype=torch.int64)
@@ -117,14 +117,10 @@ def checked_ks(ks: Iterable[int], classes: float = math.inf) -> tuple[int, ...]:
 
 def _check_classes(name: str, values: Tensor, num_classes: int) -> None:
     if not isinstance(values, Tensor) or values.ndim != 1 or values.dtype not in _INTEGERS:
-        raise ValueError(f"{name} are whole class numbers [N]; got {_described(values)}")
+        raise ValueError(f"{name} are whole class numbers [N]; got {described(values)}")
     if len(values) == 0:
         raise ValueError(f"{name} are empty: a rate over no image is not defined")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= num_classes:
         allowed = f"class numbers from 0 to {num_classes - 1} for {num_classes} classes"
         raise ValueError(f"{name} are {allowed}; got {low if low < 0 else high}")
-
-
-def _described(value: object) -> str:
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -38,25 +38,15 @@ AROUND = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0
 _KOREAN = "Noto Sans CJK KR, Noto Sans KR, NanumGothic, Malgun Gothic, Apple SD Gothic Neo, Noto Sans CJK JP"
 _INSTALLED = set(fontManager.get_font_names())
 
-plt.rcParams.update(
-    {
-        "font.family": ["DejaVu Sans", *(name for name in _KOREAN.split(", ") if name in _INSTALLED)],
-        "figure.figsize": (7.5, 3.6),
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "font.size": 10,
-        "axes.titlesize": 11,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.prop_cycle": cycler(color=list(COLOURS.values())),
-        "axes.axisbelow": True,
-        "axes.grid": False,
-        "grid.color": "#DDDDDD",
-        "legend.frameon": False,
-        "image.cmap": "gray",
-        "lines.linewidth": 1.8,
-    }
-)
+plt.rc("font", family=["DejaVu Sans", *(name for name in _KOREAN.split(", ") if name in _INSTALLED)])
+plt.rc("figure", figsize=(7.5, 3.6), dpi=110)
+plt.rc("figure.constrained_layout", use=True)
+plt.rc("axes", titlesize=11, axisbelow=True, prop_cycle=cycler(color=list(COLOURS.values())))
+plt.rc("axes.spines", top=False, right=False)
+plt.rc("grid", color="#DDDDDD")
+plt.rc("legend", frameon=False)
+plt.rc("image", cmap="gray")
+plt.rc("lines", linewidth=1.8)
 
 
 def describe(picture: Figure | Axes, text: str) -> Figure | Axes:
@@ -153,10 +143,8 @@ def show_topk(
     """
     logits = logits.detach().flatten().cpu()
     if len(logits) != len(classes) or not 1 <= k <= len(logits):
-        raise ValueError(
-            f"k is from 1 to the number of classes and each logit has a class name; "
-            f"got k={k}, {len(logits)} logits, {len(classes)} names"
-        )
+        counts = f"k={k}, {len(logits)} logits, {len(classes)} names"
+        raise ValueError(f"each logit has a class name, and k is from 1 to their number; got {counts}")
     figure, (left, ax) = plt.subplots(1, 2, figsize=(7.5, 0.45 + 0.36 * max(k, 5)), width_ratios=(1, 1.3))
     left.imshow(_pictures([image])[0])
     left.axis("off")
@@ -215,9 +203,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
     Raises ValueError where the matrix is not square or the class names are not as many.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(classes) != len(matrix):
-        raise ValueError(
-            f"a square matrix with a name per row is needed; got {list(matrix.shape)}, {len(classes)}"
-        )
+        raise ValueError(f"a matrix is square, with a name per row; got {list(matrix.shape)}, {len(classes)}")
     counts = matrix.cpu().double()  # Apple's MPS has no double precision
     share = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
     ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
@@ -450,9 +436,7 @@ def show_table(
         columns = list(rows[0])
         rows = [list(row.values()) if list(row) == columns else [] for row in rows]
     if not rows or not columns or any(len(row) != len(columns) for row in rows):
-        raise ValueError(
-            f"every row of a table has the same columns; got {len(rows)} rows and the columns {columns}"
-        )
+        raise ValueError(f"rows of a table have the same columns; got {len(rows)} rows, columns {columns}")
     cells = [[_cell(value) for value in row] for row in rows]
     right = [all(cell[:1] in "0123456789–-+<≤≈" for cell in column) for column in zip(*cells, strict=True)]
     lines = [columns, ["--:" if is_right else ":--" for is_right in right], *cells]

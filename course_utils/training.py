@@ -341,9 +341,7 @@ def _cross_entropy(outputs: object, targets: Tensor, label_smoothing: float) -> 
 def _logits(outputs: object) -> Tensor:
     first = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs
     if not isinstance(first, Tensor):
-        raise ValueError(
-            f"a model returns logits [N, classes], or a tuple that begins with them; got a {type(first).__name__}"
-        )
+        raise ValueError(f"a model gives logits, or a tuple of them and more; got a {type(first).__name__}")
     return first
 
 
@@ -389,10 +387,9 @@ def _try_one_image(model: nn.Module, train: ImageSet, batch_size: int) -> None:
             model.train()
             _check_logits(_logits(model(_on(_device_of(model), train.images[:1]))), 1, 1)
     except Exception as error:
-        raise ValueError(
-            f"an epoch of {len(train)} images in batches of {batch_size} ends with a single image, and for that "
-            f"the model fails ({_why(error, model, train.images.dtype)}); choose another batch_size"
-        ) from error
+        what = f"an epoch of {len(train)} images in batches of {batch_size} ends with a single image"
+        why = _why(error, model, train.images.dtype)
+        raise ValueError(f"{what}, where the model fails ({why}); choose another batch_size") from error
 
 
 def _device_of(model: nn.Module) -> torch.device:
@@ -457,6 +454,5 @@ def _check_images(name: str, images: ImageSet) -> None:
 
 def _check_logits(logits: Tensor, count: int, classes: int) -> None:
     if logits.ndim != 2 or len(logits) != count or logits.shape[1] < classes:
-        raise ValueError(
-            f"the images need logits [{count}, {classes} classes or more]; the model gives {list(logits.shape)}"
-        )
+        wanted = f"[{count}, {classes} classes or more]"
+        raise ValueError(f"the images need logits {wanted}; the model gives {list(logits.shape)}")

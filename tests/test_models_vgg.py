@@ -239,7 +239,7 @@ def test_settings_that_do_not_fit_get_a_sentence():
         (lambda: mini_vgg(width=0), "width must be"),
         (lambda: mini_vgg(initialisation="zero"), "initialisation must be one of"),
         (lambda: mini_vgg()(torch.rand(1, 3, 28, 28)), "got 3 channels"),
-        (lambda: kernel_and_channels("LRN"), "A convolution is written"),
+        (lambda: kernel_and_channels("LRN"), 'A convolution is "conv'),
     ):
         with pytest.raises(ValueError, match=sentence):
             call()

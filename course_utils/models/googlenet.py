@@ -74,9 +74,7 @@ class Inception(nn.Module):
         super().__init__()
         check_choice("kernel5", kernel5, (3, 5))
         if len(widths) != 6:
-            raise ValueError(
-                f"An inception module has six widths ({', '.join(InceptionWidths._fields)}); got {widths}."
-            )
+            raise ValueError(f"An inception module has six widths, those of InceptionWidths; got {widths}.")
         w = InceptionWidths(*widths)
         check_positive(in_channels=in_channels, **w._asdict())
         conv = partial(ConvBlock, batch_norm=batch_norm)
@@ -255,10 +253,6 @@ def _scale(channels: int, width: int) -> int:
 
 def _check_modules(modules: Sequence[str], aux_logits: bool) -> None:
     if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
-        raise ValueError(
-            f"modules must be some of {', '.join(INCEPTION_WIDTHS)}, in this order; got {modules!r}."
-        )
+        raise ValueError(f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}.")
     if aux_logits and not set(AUX_AFTER) <= set(modules):
-        raise ValueError(
-            f"The auxiliary classifiers stand on modules 4a and 4d; got only {', '.join(modules)}."
-        )
+        raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")

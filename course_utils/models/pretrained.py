@@ -45,10 +45,7 @@ def load_pretrained(name: str) -> nn.Module:
         model = PRETRAINED[name]()
     model.load_state_dict(state, assign=True)
     if name == "googlenet":
-        # It was trained on pixels between -1 and 1 (torchvision's `transform_input`). A layer would change the
-        # names in `state_dict`.
-        model.rescale = Rescale(mean=(0.5,) * 3, std=(0.5,) * 3)
-        model.register_forward_pre_hook(_rescale_input)
+        _add_rescaling(model)
     return model.eval()
 
 
@@ -68,6 +65,12 @@ def _published(name: str) -> dict[str, torch.Tensor]:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def _add_rescaling(model: nn.Module) -> None:
+    """Let it take ImageNet's normalisation: it was trained on pixels from -1 to 1 (torchvision's transform_input)."""
+    model.rescale = Rescale(mean=0.5, std=0.5)
+    model.register_forward_pre_hook(_rescale_input)  # a layer would change the names in `state_dict`
 
 
 def _rescale_input(model: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:

@@ -170,9 +170,7 @@ class ResNet(nn.Module):
         stage, n = self._place(index)
         block = stage[n]
         if isinstance(block, Block) and not block.skip and _changes_shape(block):
-            raise ValueError(
-                f"Block {index} of this plain network changes the shape: nothing can replace it."
-            )
+            raise ValueError(f"Block {index} of this plain network changes the shape: it cannot go.")
         stage[n] = getattr(block, "downsample", None) or nn.Identity()
 
     def swap_blocks(self, first: int, second: int) -> None:
@@ -256,9 +254,7 @@ def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **opti
     check_positive(depth=depth)
     blocks, rest = divmod(depth - 2, 6)
     if blocks < 1 or rest:
-        raise ValueError(
-            f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 32, 44, 56, 110, ...); got {depth}."
-        )
+        raise ValueError(f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 32, ...); got {depth}.")
     paper = {"widths": (16, 32, 64), "stem": (3, 1, 1), "shortcut": "A"}
     return ResNet(BasicBlock, (blocks,) * 3, num_classes, in_channels, **paper | options)
 

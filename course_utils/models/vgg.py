@@ -129,7 +129,5 @@ def _mini_stages(configuration: str | Sequence[int]) -> Stages:
         return VGG_CONFIGURATIONS[configuration][:3]
     counts = list(configuration)
     if not 1 <= len(counts) <= 5 or not all(isinstance(n, int) and n >= 1 for n in counts):
-        raise ValueError(
-            f"configuration must be a letter or one to five numbers of convolutions of at least 1; got {counts}."
-        )
+        raise ValueError(f"configuration must be a letter or one to five numbers from 1 on; got {counts}.")
     return vgg_stages(*counts)
