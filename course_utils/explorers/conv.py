@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -10,7 +9,7 @@ from math import log10, prod
 from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer
 from course_utils.words import memory, plural, shape, short
@@ -69,7 +68,7 @@ def conv_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), initial=initial)
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
     controls = {name: slider(name, value, 1, _HIGHEST.get(name, 1)) for name, value in _DEFAULTS.items()}
     controls["padding"] = choice_slider("padding", _PADDINGS, 0)
@@ -112,7 +111,7 @@ def unread(reach: Reach) -> tuple[int, ...]:
     return tuple(row for row in range(reach.size) if row not in read)
 
 
-def _reach(values: dict[str, Any], layer: LayerSize) -> Reach:
+def _reach(values: Values, layer: LayerSize) -> Reach:
     kernel_size, dilation, padding = values["kernel_size"], values["dilation"], values["padding"]
     before = after = 0 if padding == "valid" else padding
     if padding == "same":  # torch puts the odd one behind
@@ -121,7 +120,7 @@ def _reach(values: dict[str, Any], layer: LayerSize) -> Reach:
     return Reach(values["size"], kernel_size, values["stride"], before, after, dilation, layer.out_shape[1])
 
 
-def read_layer(values: Mapping[str, Any]) -> tuple[Reach, dict[str, Any]]:
+def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     """What the units of a setting read, and its numbers; raises ValueError where torch would refuse it."""
     size = values["size"]
     in_shape = (values["in_channels"], size, size)
@@ -159,7 +158,7 @@ _HATCH, _UNREAD = svg.hatch("unread")
 _TINT = svg.VERMILION + "73"
 
 
-def draw_conv(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
+def draw_conv(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting; raises ValueError where torch would refuse it."""
     reach, state = read_layer(values)
     large = reach.padded > _DRAWN_WHOLE
@@ -192,7 +191,7 @@ def draw_conv(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) 
     return Picture(picture, state, limits={"position": reach.outputs**2 - 1})
 
 
-def _code(values: Mapping[str, Any]) -> str:
+def _code(values: Values) -> str:
     usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     unusual = "".join(f", {k}={values[k]!r}" for k, v in usual.items() if values[k] != v)
     return (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, slider
+from course_utils.explorers.description import Description, Picture, Values, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer
 from course_utils.papers import INCEPTION_WIDTHS
@@ -51,7 +50,7 @@ def inception_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), initial=initial)
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
     values = PRESETS["inception (3a)"]
     controls = {
@@ -88,7 +87,7 @@ def _branch(name: str, size: int, in_channels: int, *steps: tuple[str, int]) -> 
     return Branch(name, steps, weights, macs)
 
 
-def branches(values: dict[str, int]) -> dict[str, tuple[Branch, ...]]:
+def branches(values: Values) -> dict[str, tuple[Branch, ...]]:
     """The four branches of each module, by "naive" and "reduced"."""
     size, channels = values["size"], values["in_channels"]
     one, reduce3, three, reduce5, five, pool = (values[name] for name in _WIDTHS)
@@ -126,7 +125,7 @@ _STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
 _COST = (_BAR, "weights", "88.88 M")  # the widest that may stand there
 
 
-def draw_inception(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
+def draw_inception(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting."""
     parts = branches(values)
     sums = {kind: _summary(each) for kind, each in parts.items()}
@@ -143,7 +142,7 @@ def draw_inception(values: Mapping[str, Any], data: Mapping[str, Any] | None = N
     return Picture(picture, {**sums, "ratio": sums["naive"]["macs"] / sums["reduced"]["macs"]})
 
 
-def _code(values: dict[str, int]) -> str:
+def _code(values: Values) -> str:
     widths = ", ".join(str(values[name]) for name in _WIDTHS)
     size = values["size"]
     return f"Inception({values['in_channels']}, ({widths})) on maps of {size} × {size}"
@@ -227,13 +226,13 @@ def _dearest(parts: dict[str, tuple[Branch, ...]]) -> str:
     return f"Where the multiply-adds are: {' branch, '.join(shares)} branch."
 
 
-def _sharing(values: dict[str, int]) -> str:
+def _sharing(values: Values) -> str:
     size = values["size"]
     times = f"{size} × {size} = {size**2:,} positions" if size > 1 else "a single position"
     return f"Each weight is used at {times}, so both measures stand in the same proportion everywhere."
 
 
-def _growth(values: dict[str, int], sums: dict[str, dict[str, Any]]) -> str:
+def _growth(values: Values, sums: dict[str, dict[str, Any]]) -> str:
     outs = {kind: each["out_channels"] for kind, each in sums.items()}
     return (
         f"From {values['in_channels']} channels to {outs['naive']} (naive, never fewer than came in) "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
 from math import log10
 from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.table import LayerRow
@@ -62,7 +62,7 @@ def network_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), MEASURED, initial, prepare=every_key())
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; a setting needs its table."""
     controls = {
         "network": choice("network", tuple(NETWORKS), "AlexNet"),
@@ -76,15 +76,13 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_network, needs=lambda v: [table_key(v)], follow=_follow)
 
 
-def _follow(
-    before: Mapping[str, Any], values: Mapping[str, Any], moved: Sequence[str], data: Mapping[str, Any]
-) -> dict[str, Any]:
+def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """Another network starts at the size that its paper has."""
     alone = "network" in moved and "input_size" not in moved
     return {**values, "input_size": NETWORKS[values["network"]].size if alone else values["input_size"]}
 
 
-def table_key(values: Mapping[str, Any]) -> str:
+def table_key(values: Values) -> str:
     """The key of the table that a setting shows."""
     return f"table/{values['network']}/{values['input_size']}/{values['rows']}"
 
@@ -108,7 +106,7 @@ class Table:
     in_shape: tuple[int, ...]
 
 
-def read_table(values: Mapping[str, Any], data: Mapping[str, Any]) -> Table:
+def read_table(values: Values, data: Values) -> Table:
     """The table of a setting; raises ValueError for a size that the network does not take."""
     found, size = data[table_key(values)], values["input_size"]
     if "refused" in found:
@@ -157,7 +155,7 @@ _SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in propor
 _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
 
-def draw_network(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_network(values: Values, data: Values) -> Picture:
     """The picture of one setting; raises ValueError for a size that the network does not take."""
     name, table = values["network"], read_table(values, data)
     selected, total = min(values["layer"], len(table.rows) - 1), table.total

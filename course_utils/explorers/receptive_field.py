@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.words import percent, plural, shape
@@ -37,7 +37,7 @@ def receptive_field_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(MEASURED), MEASURED, initial, prepare=keys)
 
 
-def describe(data: Mapping[str, Any]) -> Description:
+def describe(data: Values) -> Description:
     """Controls and drawing function for `data["photos"]`; a setting needs its photo and its network's layers."""
     names, first = data["photos"], data["layers/ResNet-18"]
     labels = [entry.label for entry in network_layers("ResNet-18", data)]
@@ -51,15 +51,13 @@ def describe(data: Mapping[str, Any]) -> Description:
     }
     title = "A unit's receptive field on a photo: the theoretical box and the effective heat map."
 
-    def needs(values: Mapping[str, Any]) -> list[str]:
+    def needs(values: Values) -> list[str]:
         return ["photos", f"photo/{values['photo']}", f"layers/{values['network']}"]
 
     return Description(title, controls, draw_field, needs=needs, follow=_follow)
 
 
-def _follow(
-    before: Mapping[str, Any], values: Mapping[str, Any], moved: Sequence[str], data: Mapping[str, Any]
-) -> dict[str, Any]:
+def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """In another layer, choose the unit at about the same place of the photo, which is remembered as a share."""
     layers = {layer.label: layer for layer in network_layers(values["network"], data)}
     grid = layers.get(values["layer"], next(iter(layers.values()))).out_shape[1]
@@ -89,7 +87,7 @@ class LayerField:
     field: ReceptiveField
 
 
-def network_layers(network: str, data: Mapping[str, Any]) -> tuple[LayerField, ...]:
+def network_layers(network: str, data: Values) -> tuple[LayerField, ...]:
     """The layers of one of FIELD_NETWORKS."""
     return tuple(
         LayerField(name, label, tuple(out_shape), ReceptiveField(*map(tuple, field)))
@@ -103,7 +101,7 @@ _CURVE = (416, 206)
 _HATCH, _PADDING = svg.hatch("padding")
 
 
-def draw_field(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_field(values: Values, data: Values) -> Picture:
     """The picture of one setting; layer, unit and kind of field are the nearest that the network has."""
     network = values["network"]
     layers, kinds = network_layers(network, data), tuple(data[f"layers/{network}"]["fields"])
@@ -152,7 +150,7 @@ def _state(
     layer: LayerField,
     unit: tuple[int, int],
     layers: tuple[LayerField, ...],
-    effective: Mapping[str, Any] | None,
+    effective: Values | None,
     waiting: str,
 ) -> dict[str, Any]:
     top, left, bottom, right = layer.field.box(*unit)
@@ -179,7 +177,7 @@ def _place(pixel: float) -> float:
     return min(max((pixel + _MARGIN) * _SCALE, 0), _PANEL)
 
 
-def _photo(name: str, picture: str, state: dict[str, Any], effective: Mapping[str, Any] | None) -> Block:
+def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | None) -> Block:
     """The photo in its padding, the unit's box in it, and its heat map if there is one."""
     top, left, bottom, right = map(_place, state["box"])
     side, into = SIZE * _SCALE, _place(0)
@@ -263,7 +261,7 @@ def _curve(layers: tuple[LayerField, ...], index: int, widths: Mapping[str, floa
     return layout.shift(Block(width, height + 46, draw), 40)
 
 
-def _measured_widths(values: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> dict[str, float]:
+def _measured_widths(values: Values, kind: str, data: Values) -> dict[str, float]:
     """By layer: the mean effective width (4 sd) over the units of this photo that were measured."""
     begin = f"effective/{values['photo']}/{values['network']}/{kind}/"
     widths: dict[str, list[float]] = {}

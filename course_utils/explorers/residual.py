@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, product
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice_slider, slider, switch
+from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider, switch
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
 
@@ -47,7 +47,7 @@ def residual_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), MEASURED, initial, prepare=every_key())
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; a setting needs the signals of its network and of the twin."""
     controls = {
         "depth": choice_slider("depth", DEPTHS, 20),
@@ -60,7 +60,7 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_signals, PRESETS, needs=signal_keys)
 
 
-def signal_keys(values: Mapping[str, Any]) -> tuple[str, str]:
+def signal_keys(values: Values) -> tuple[str, str]:
     """The keys of the chosen network's signals and of its twin's."""
     depth, skip, norm, scale, seed = (values[n] for n in ("depth", "skip", "norm", "scale", "seed"))
     return tuple(f"signals/{depth}/{s:d}/{norm:d}/{scale}/{seed}" for s in (skip, not skip))
@@ -79,7 +79,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
-def draw_signals(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_signals(values: Values, data: Values) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
     depth, skip = values["depth"], values["skip"]
     chosen, twin = (data[key] for key in signal_keys(values))
@@ -116,7 +116,7 @@ def _ratio(a: float, b: float) -> float:
     return a / b if b else float("inf")
 
 
-def _sentences(chosen: Mapping[str, Any]) -> tuple[str, str]:
+def _sentences(chosen: Values) -> tuple[str, str]:
     activations, gradients = chosen["activations"], chosen["gradients"]
     last = len(activations)
     return (
