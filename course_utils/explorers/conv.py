@@ -17,32 +17,13 @@ from course_utils.words import memory, plural, shape, short
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
 
-_DEFAULTS = {
-    "size": 32,
-    "in_channels": 1,
-    "out_channels": 6,
-    "kernel_size": 5,
-    "stride": 1,
-    "padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "position": 0,
-}
-_HIGHEST = {
-    "size": 256,
-    "in_channels": 512,
-    "out_channels": 512,
-    "kernel_size": 11,
-    "stride": 8,
-    "dilation": 6,
-    "groups": 512,
-}
-_PADDINGS = ("same", "valid", *range(12))
+_NAMES = ("size", "in_channels", "out_channels", "kernel_size", "stride", "padding")
+_AT_FIRST = {"size": 32, "in_channels": 1, "out_channels": 6, "kernel_size": 5}
+_HIGHEST = {"size": 256, "in_channels": 512, "out_channels": 512, "kernel_size": 11, "stride": 8}
 
 
-def _preset(*numbers: Any, **others: Any) -> dict[str, Any]:
-    names = ("size", "in_channels", "out_channels", "kernel_size", "stride", "padding")
-    return {"dilation": 1, "groups": 1, **dict(zip(names, numbers, strict=True)), **others}
+def _preset(*numbers: int, **others: int) -> dict[str, int]:
+    return {"dilation": 1, "groups": 1, **dict(zip(_NAMES, numbers, strict=True)), **others}
 
 
 PRESETS = {
@@ -70,8 +51,10 @@ def conv_explorer(**initial: Any) -> Explorer:
 
 def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
-    controls = {name: slider(name, value, 1, _HIGHEST.get(name, 1)) for name, value in _DEFAULTS.items()}
-    controls["padding"] = choice_slider("padding", _PADDINGS, 0)
+    controls = {name: slider(name, _AT_FIRST.get(name, 1), 1, _HIGHEST.get(name, 1)) for name in _NAMES}
+    controls["padding"] = choice_slider("padding", ("same", "valid", *range(12)), 0)
+    controls["dilation"] = slider("dilation", 1, 1, 6)
+    controls["groups"] = slider("groups", 1, 1, 512)
     controls["position"] = slider("position", 0, 0, 28 * 28 - 1)
     title = "A convolution: the pixels that each unit reads, the output's size, and the cost."
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
@@ -146,38 +129,23 @@ def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     }
 
 
-_PANEL, _APART, _MAP, _COSTS = (
-    300,
-    344,
-    110,
-    280,
-)  # pixels; _APART lie between the left edges of input and output
+_PANEL, _MAP, _APART = 300, 110, 344  # pixels; the last one between the left edges of input and output
 _DRAWN_WHOLE = 48  # a padded input of more pixels than this is shown through a lens, with a map
-_ZERO, _PIXEL = svg.PURPLE, svg.ORANGE
+_ZERO, _PIXEL, _TINT = svg.PURPLE, svg.ORANGE, svg.VERMILION + "73"
 _HATCH, _UNREAD = svg.hatch("unread")
-_TINT = svg.VERMILION + "73"
 
 
 def draw_conv(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting; raises ValueError where torch would refuse it."""
     reach, state = read_layer(values)
-    large = reach.padded > _DRAWN_WHOLE
-    lens = _Lens.around(reach, state["unit"]) if large else _Lens(-reach.before, -reach.before, reach.padded)
+    lens = _Lens.around(reach, state["unit"])
     code, unread_words = _code(values), _unread_words(reach, state)
-    captions = (_input_caption(reach, state, lens, large), _output_caption(state))
+    captions = layout.table([_captions(reach, state, lens)], "ll", least=(_APART - 10, 220))
+    grids = layout.column(captions, _grids(reach, state, lens), gap=12)
     picture = layout.page(
         f"{code}: {shape(state['in_shape'])} to {shape(state['out_shape'])}. {unread_words}",
         layout.over(Block(0, 0, lambda x, y: _HATCH), words(code, size=16, bold=True)),
-        layout.row(
-            layout.column(
-                layout.table([captions], "ll", least=(_APART - 10, 220)),
-                _grids(reach, state, lens, large),
-                gap=12,
-            ),
-            _costs(state),
-            gap=20,
-            align="l",
-        ),
+        layout.row(grids, _costs(state), gap=20, align="l"),
         layout.legend(
             (_PIXEL, "read by this unit"),
             (_ZERO, "a zero of the padding, read"),
@@ -194,29 +162,23 @@ def draw_conv(values: Values, data: Values | None = None) -> Picture:
 def _code(values: Values) -> str:
     usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     unusual = "".join(f", {k}={values[k]!r}" for k, v in usual.items() if values[k] != v)
-    return (
-        f"nn.Conv2d({values['in_channels']}, {values['out_channels']}, "
-        f"kernel_size={values['kernel_size']}{unusual})"
-    )
+    channels = f"{values['in_channels']}, {values['out_channels']}"
+    return f"nn.Conv2d({channels}, kernel_size={values['kernel_size']}{unusual})"
 
 
-def _input_caption(reach: Reach, state: dict[str, Any], lens: _Lens, large: bool) -> Block:
+def _captions(reach: Reach, state: dict[str, Any], lens: _Lens) -> list[Block]:
     padding = reach.before if reach.before == reach.after else f"{reach.before} and {reach.after}"
-    part = f", {lens.cells} × {lens.cells} pixels of it" if large else ""
-    said = f"input {shape(state['in_shape'])}" + (f", padding {padding}" if reach.after else "")
-    return _caption(said, _channels(state["in_shape"][0]) + part)
-
-
-def _output_caption(state: dict[str, Any]) -> Block:
-    return _caption(f"output {shape(state['out_shape'])}", _channels(state["out_shape"][0]))
-
-
-def _caption(said: str, more: str) -> Block:
-    return layout.column(words(said, bold=True, pitch=16), words(more, fill=svg.MUTED, pitch=16), gap=0)
-
-
-def _channels(count: int) -> str:
-    return "1 channel" if count == 1 else f"one of {count} channels"
+    padded = f", padding {padding}" if reach.after else ""
+    part = f", {lens.cells} × {lens.cells} pixels of it" if lens.cells < reach.padded else ""
+    captions = []
+    for name, sizes, more, rest in (
+        ("input", state["in_shape"], padded, part),
+        ("output", state["out_shape"], "", ""),
+    ):
+        channels = "1 channel" if sizes[0] == 1 else f"one of {sizes[0]} channels"
+        said = words(f"{name} {shape(sizes)}{more}", bold=True, pitch=16)
+        captions.append(layout.column(said, words(channels + rest, fill=svg.MUTED, pitch=16), gap=0))
+    return captions
 
 
 @dataclass(frozen=True)
@@ -229,12 +191,13 @@ class _Lens:
 
     @classmethod
     def around(cls, reach: Reach, unit: tuple[int, int]) -> _Lens:
-        cells = min(reach.padded, max(28, reach.extent + 8))
+        """On the whole padded input, or on what lies around the window of a unit."""
+        cells = reach.padded
+        if cells > _DRAWN_WHOLE:
+            cells = min(cells, max(28, reach.extent + 8))
         highest = reach.size + reach.after - cells
-        top, left = (
-            min(max(reach.start(u) - (cells - reach.extent) // 2, -reach.before), highest) for u in unit
-        )
-        return cls(top, left, cells)
+        starts = (reach.start(u) - (cells - reach.extent) // 2 for u in unit)
+        return cls(*(min(max(start, -reach.before), highest) for start in starts), cells)
 
 
 @dataclass(frozen=True)
@@ -306,26 +269,22 @@ def _unread_strips(frame: _Frame, reach: Reach, thinnest: float = 0) -> str:
     return svg.boxes([c for c in corners if c[2] > 0 and c[3] > 0], _unread_fill(frame.cell, reach))
 
 
-def _grids(reach: Reach, state: dict[str, Any], lens: _Lens, large: bool) -> Block:
+def _grids(reach: Reach, state: dict[str, Any], lens: _Lens) -> Block:
     """Input and output, the window and the unit that reads it tied by threads, and a map of a large input."""
+    whole, large = _Lens(-reach.before, -reach.before, reach.padded), lens.cells < reach.padded
 
     def draw(x: float, y: float) -> str:
-        frame = _Frame(x, y, _PANEL, lens)
-        out = _Frame(x + _APART, y, 150 if large else 200, _Lens(0, 0, reach.outputs))
-        drawn = [
-            _input(frame, reach, state),
-            _output(out, state),
-            _threads(frame.window(state), out.unit(*state["unit"])),
-        ]
-        if large:
-            small = _Frame(
-                x + _APART, y + _PANEL - _MAP, _MAP, _Lens(-reach.before, -reach.before, reach.padded)
-            )
-            drawn += [
-                _map(small, reach, state, lens),
-                svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2),
-            ]
-        return "".join(drawn)
+        frame, out = (
+            _Frame(x, y, _PANEL, lens),
+            _Frame(x + _APART, y, 150 if large else 200, _Lens(0, 0, reach.outputs)),
+        )
+        drawn = _input(frame, reach, state) + _output(out, state)
+        drawn += _threads(frame.window(state), out.unit(*state["unit"]))
+        if not large:
+            return drawn
+        small = _Frame(x + _APART, y + _PANEL - _MAP, _MAP, whole)
+        edge = svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2)
+        return drawn + _map(small, reach, state, lens) + edge
 
     return Block(_APART + 200, _PANEL, draw)
 
@@ -403,11 +362,8 @@ def _span(taps: list[int], dilation: int) -> str:
 
 
 def _unit_words(reach: Reach, state: dict[str, Any]) -> str:
-    row, column = state["unit"]
-    return (
-        f"Unit ({row}, {column}) reads rows {_span(state['rows'], reach.dilation)}, "
-        f"columns {_span(state['columns'], reach.dilation)}."
-    )
+    rows, columns = (_span(state[name], reach.dilation) for name in ("rows", "columns"))
+    return f"Unit ({state['unit'][0]}, {state['unit'][1]}) reads rows {rows}, columns {columns}."
 
 
 def _unread_words(reach: Reach, state: dict[str, Any]) -> str:
@@ -416,10 +372,7 @@ def _unread_words(reach: Reach, state: dict[str, Any]) -> str:
         return "Every pixel is read."
     pixels = f"{state['unread_pixels']:,} of {reach.size**2:,} pixels are never read"
     room = reach.padded - reach.extent
-    only_remainder = (
-        lost == room % reach.stride - reach.after and state["unread_rows"][0] == reach.size - lost
-    )
-    if not only_remainder:
+    if lost != room % reach.stride - reach.after or state["unread_rows"][0] != reach.size - lost:
         return f"{pixels}: the kernel steps over them."
     which = "the last row and column" if lost == 1 else f"the last {lost} rows and columns"
     return f"{pixels}: {which}, because {room} is no multiple of {reach.stride}."
