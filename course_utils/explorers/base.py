@@ -2,7 +2,7 @@
 
 An explorer in fifteen lines:
 
-    from course_utils.explorers import svg
+    from course_utils.explorers import layout, svg
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.description import Description, Picture, slider
 
@@ -10,8 +10,8 @@ An explorer in fifteen lines:
         side = values["side"]
         if side == 13:
             raise ValueError("A square of side 13 brings bad luck.")
-        body = [svg.rect(10, 10, 20 * side, 20 * side, svg.BLUE), svg.text(450, 40, f"area {side**2}")]
-        return Picture(svg.document(880, 420, f"A square of side {side}.", *body), {"area": side**2})
+        blocks = layout.words(f"area {side**2}"), layout.box(20 * side, 20 * side, svg.BLUE)
+        return Picture(layout.page(f"A square of side {side}.", *blocks), {"area": side**2})
 
     square = Description("A square and its area.", {"side": slider("side", 5, 1, 20)}, draw_square)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby, product
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
@@ -21,11 +20,9 @@ if TYPE_CHECKING:
 COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
 ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
-_MOST_ROWS = 24  # that the slider offers before it is limited by a table
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """A network of the course: how a reader makes it, what it takes, and the `size` that its paper took.
 
     Layers whose names agree in their first `depth` parts are one block.
@@ -70,7 +67,7 @@ def describe(data: Values | None = None) -> Description:
         "input_size": choice_slider("input size", SIZES, 227, at_rest=True),
         "rows": choice("rows", ROWS, "blocks"),
         "scale": choice("bars", ("log", "linear"), "log"),
-        "layer": slider("selected row", 0, 0, _MOST_ROWS - 1),
+        "layer": slider("selected row", 0, 0, 23),
     }
     title = "A network layer by layer: units, weights, connections, multiply-adds, receptive field."
     return Description(title, controls, draw_network, needs=lambda v: [table_key(v)], follow=_follow)
@@ -93,8 +90,7 @@ def every_key() -> Iterator[str]:
         yield table_key({"network": network, "input_size": size, "rows": rows})
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """What is drawn: rows and what they are called.
 
     `total` sums the rows that lecture 12 counts; its "params" are all parameters, batch normalisation's too.
@@ -198,16 +194,13 @@ def _details(table: Table, selected: int) -> Block:
     """The selected row in exact numbers, on two lines."""
     row = table.rows[selected]
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
-    return layout.column(
-        words(
-            f"{table.names[selected]}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} "
-            f"{row.units:,} units; {row.weights:,} weights + {row.biases:,} biases",
-            bold=True,
-            most=_ALL,
-        ),
-        words(f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}", most=_ALL),
-        gap=0,
+    shapes, weights = (
+        f"{shape(row.in_shape)} → {shape(row.out_shape)}",
+        f"{row.weights:,} weights + {row.biases:,} biases",
     )
+    first = f"{table.names[selected]}: {shapes} {within} {row.units:,} units; {weights}"
+    second = f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}"
+    return layout.column(words(first, bold=True, most=_ALL), words(second, most=_ALL), gap=0)
 
 
 def _seen(row: LayerRow) -> str:

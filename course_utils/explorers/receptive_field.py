@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
@@ -77,8 +76,7 @@ def effective_key(photo: str, network: str, effective: str, layer: str, row: int
     return f"effective/{photo}/{network}/{effective}/{layer}/{row}/{column}"
 
 
-@dataclass(frozen=True)
-class LayerField:
+class LayerField(NamedTuple):
     """One layer that can be chosen: its name in the model, what it is called, its shape and its field."""
 
     name: str
@@ -111,7 +109,8 @@ def draw_field(values: Values, data: Values) -> Picture:
     unit = min(values["row"], height - 1), min(values["column"], width - 1)
     key = "" if kind == BOX else effective_key(values["photo"], network, kind, layer.label, *unit)
     effective = data.get(key)
-    state = _state(layer, unit, layers, effective, "" if effective else key)
+    state = _state(layer, unit, layers)
+    state |= {"effective_sd": effective and tuple(effective["sd"]), "waiting": "" if effective else key}
     seen = f"It sees {shape(layer.field.size)} pixels."
     swatches = (svg.VERMILION, "theoretical field"), (svg.RAISED, "padding"), (_PADDING, "field in padding")
     curves = (svg.VERMILION, "theoretical"), (svg.PURPLE, "effective width, where measured")
@@ -128,31 +127,19 @@ def draw_field(values: Values, data: Values) -> Picture:
         _curve(layers, index, _measured_widths(values, kind, data)),
         layout.legend(*curves),
     )
+    said = f"{network}, {layer.label}"
+    heading = words(f"{said}: output {shape(layer.out_shape)}", size=16, bold=True)
     picture = layout.page(
-        f"{network}, {layer.label}, unit {unit}. {seen} {_box_words(state)}",
-        layout.over(
-            Block(0, 0, lambda x, y: _HATCH),
-            words(f"{network}, {layer.label}: output {shape(layer.out_shape)}", size=16, bold=True),
-        ),
+        f"{said}, unit {unit}. {seen} {_box_words(state)}",
+        layout.over(Block(0, 0, lambda x, y: _HATCH), heading),
         layout.row(photo, facts, gap=22, align="l"),
         gap=4,
     )
-    limits = {
-        "layer": tuple(entry.label for entry in layers),
-        "effective": kinds,
-        "row": height - 1,
-        "column": width - 1,
-    }
-    return Picture(picture, state, limits=limits)
+    limits = {"layer": tuple(entry.label for entry in layers), "effective": kinds}
+    return Picture(picture, state, limits=limits | {"row": height - 1, "column": width - 1})
 
 
-def _state(
-    layer: LayerField,
-    unit: tuple[int, int],
-    layers: tuple[LayerField, ...],
-    effective: Values | None,
-    waiting: str,
-) -> dict[str, Any]:
+def _state(layer: LayerField, unit: tuple[int, int], layers: Sequence[LayerField]) -> dict[str, Any]:
     top, left, bottom, right = layer.field.box(*unit)
     clipped = max(top, 0), max(left, 0), min(bottom, SIZE), min(right, SIZE)
     inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
@@ -167,8 +154,6 @@ def _state(
         "padding_share": 1 - inside / (layer.field.size[0] * layer.field.size[1]),
         "photo_share": inside / SIZE**2,
         "sizes": {entry.label: entry.field.size[0] for entry in layers},
-        "effective_sd": tuple(effective["sd"]) if effective else None,
-        "waiting": waiting,
     }
 
 
@@ -204,11 +189,11 @@ def _box_words(state: dict[str, Any]) -> str:
 
 
 def _facts(state: dict[str, Any]) -> list[str]:
+    padding, covered = percent(state["padding_share"]), percent(state["photo_share"])
     return [
         _box_words(state),
         f"Its neighbour's box lies {plural(state['field'].stride[0], 'pixel')} further on.",
-        f"{percent(state['padding_share'])} of the box is padding; "
-        f"it covers {percent(state['photo_share'])} of the photo.",
+        f"{padding} of the box is padding; it covers {covered} of the photo.",
         _effective_words(state),
     ]
 

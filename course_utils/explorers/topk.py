@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, Values, choice, slider
@@ -86,8 +85,7 @@ def _own_data(
     return {"photos": names, "classes": list(classes), **guesses}
 
 
-@dataclass(frozen=True)
-class Guesses:
+class Guesses(NamedTuple):
     """What a classifier says about one photo, best first; of classes with equal logits the target is last."""
 
     picture: str  # data URI
