@@ -150,7 +150,7 @@ class FieldNetwork:
 
 
 _ALEXNET = {"num_classes": 1, "in_channels": 3, "stem": (11, 4, 2), "hidden": 1, "dropout_first": True}
-_FIELD_NETWORKS = {  # the first two without the weight of their classifiers
+_FIELD_BUILD = {  # the first two without the weight of their classifiers
     "AlexNet": FieldNetwork(lambda: AlexNet(ALEXNET_WIDTHS["2014"], **_ALEXNET), 2),
     "VGG-16": FieldNetwork(lambda: VGG(VGG_CONFIGURATIONS["D"], num_classes=1, in_channels=3, hidden=1), 2),
     "GoogLeNet": FieldNetwork(lambda: googlenet(aux_logits=False), 1),
@@ -162,7 +162,7 @@ _FIELD_NETWORKS = {  # the first two without the weight of their classifiers
 
 def _layers(name: str) -> dict[str, Any]:
     """The convolutions and pooling layers of a network, or its blocks, up to the last feature map."""
-    entry = _FIELD_NETWORKS[name]
+    entry = _FIELD_BUILD[name]
     with torch.device("cpu" if entry.trained else "meta"):  # no memory for the weights
         model = entry.build()
     runs = [
@@ -206,7 +206,7 @@ def standard_deviation(heat: Tensor) -> tuple[float, float]:
 @lru_cache(4)
 def model_of(name: str, effective: str) -> nn.Module:
     """The network with trained weights, or with fresh ones and batch norm statistics from the photos."""
-    entry = _FIELD_NETWORKS[name]
+    entry = _FIELD_BUILD[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = entry.build()
