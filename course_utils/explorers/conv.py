@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from math import log10, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider
@@ -60,8 +59,7 @@ def describe(data: Values | None = None) -> Description:
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(NamedTuple):
     """Along one axis: what each output unit reads. Input pixels are counted from 0, padding lies outside."""
 
     size: int
@@ -138,7 +136,7 @@ _HATCH, _UNREAD = svg.hatch("unread")
 def draw_conv(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting; raises ValueError where torch would refuse it."""
     reach, state = read_layer(values)
-    lens = _Lens.around(reach, state["unit"])
+    lens = _lens(reach, state["unit"])
     code, unread_words = _code(values), _unread_words(reach, state)
     captions = layout.table([_captions(reach, state, lens)], "ll", least=(_APART - 10, 220))
     grids = layout.column(captions, _grids(reach, state, lens), gap=12)
@@ -181,27 +179,24 @@ def _captions(reach: Reach, state: dict[str, Any], lens: _Lens) -> list[Block]:
     return captions
 
 
-@dataclass(frozen=True)
-class _Lens:
+class _Lens(NamedTuple):
     """A square window of `cells` x `cells` pixels whose first row and column are `top` and `left`."""
 
     top: int
     left: int
     cells: int
 
-    @classmethod
-    def around(cls, reach: Reach, unit: tuple[int, int]) -> _Lens:
-        """On the whole padded input, or on what lies around the window of a unit."""
-        cells = reach.padded
-        if cells > _DRAWN_WHOLE:
-            cells = min(cells, max(28, reach.extent + 8))
-        highest = reach.size + reach.after - cells
-        starts = (reach.start(u) - (cells - reach.extent) // 2 for u in unit)
-        return cls(*(min(max(start, -reach.before), highest) for start in starts), cells)
+
+def _lens(reach: Reach, unit: tuple[int, int]) -> _Lens:
+    """On the whole padded input, or on what lies around the window of a unit."""
+    cells = reach.padded if reach.padded <= _DRAWN_WHOLE else min(reach.padded, max(28, reach.extent + 8))
+    starts = (reach.start(u) - (cells - reach.extent) // 2 for u in unit)
+    return _Lens(
+        *(min(max(start, -reach.before), reach.size + reach.after - cells) for start in starts), cells
+    )
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     """Where a lens is drawn: turns ranges of pixels into rectangles, cut off at its rim."""
 
     x: float
@@ -219,10 +214,6 @@ class _Frame:
         top, bottom = (min(max(v - lens.top, 0), lens.cells) for v in (top, bottom))
         left, right = (min(max(v - lens.left, 0), lens.cells) for v in (left, right))
         return self.x + left * cell, self.y + top * cell, (right - left) * cell, (bottom - top) * cell
-
-    def square(self, size: int) -> tuple[float, float, float, float]:
-        """The box of the first `size` rows and columns."""
-        return self.box(0, size, 0, size)
 
     def window(self, state: dict[str, Any]) -> tuple[float, float, float, float]:
         """The box that the lit unit reads."""
@@ -290,6 +281,7 @@ def _grids(reach: Reach, state: dict[str, Any], lens: _Lens) -> Block:
 
 
 def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
+    whole = 0, reach.size, 0, reach.size
     taps = [(r, c) for r in state["rows"] for c in state["columns"]]
     pixels = [(r, c) for r, c in taps if 0 <= r < reach.size and 0 <= c < reach.size]
     zeros = set(taps) - set(pixels)
@@ -297,12 +289,12 @@ def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
         [
             frame.behind(state["in_shape"][0]),
             svg.rect(frame.x, frame.y, _PANEL, _PANEL, svg.RAISED),
-            svg.rect(*frame.square(reach.size), svg.SURFACE),
+            svg.rect(*frame.box(*whole), svg.SURFACE),
             _unread_strips(frame, reach),
             svg.boxes([frame.box(r, r + 1, c, c + 1) for r, c in pixels], _PIXEL),
             svg.boxes([frame.box(r, r + 1, c, c + 1) for r, c in sorted(zeros)], _ZERO),
             frame.grid(5),
-            svg.rect(*frame.square(reach.size), stroke=svg.MUTED, stroke_width=1.5),
+            svg.rect(*frame.box(*whole), stroke=svg.MUTED, stroke_width=1.5),
             svg.rect(*frame.window(state), stroke=svg.VERMILION, stroke_width=2),
         ]
     )
@@ -314,7 +306,7 @@ def _output(frame: _Frame, state: dict[str, Any]) -> str:
     return "".join(
         [
             frame.behind(state["out_shape"][0]),
-            svg.rect(*frame.square(n), svg.SURFACE, svg.MUTED, stroke_width=1.5),
+            svg.rect(*frame.box(0, n, 0, n), svg.SURFACE, svg.MUTED, stroke_width=1.5),
             svg.boxes(done, svg.SKY, "0.3"),
             frame.grid(4),
             svg.rect(*frame.unit(row, column), _PIXEL, svg.VERMILION, stroke_width=1.5),
@@ -331,13 +323,14 @@ def _threads(window: tuple[float, ...], unit: tuple[float, ...]) -> str:
 
 def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Lens) -> str:
     """The whole padded input, small, with the lens and the window in it."""
+    whole = 0, reach.size, 0, reach.size
     seen = frame.box(lens.top, lens.top + lens.cells, lens.left, lens.left + lens.cells)
     return "".join(
         [
             svg.rect(frame.x, frame.y - 22, _MAP, 22, svg.BACKGROUND),  # keeps the threads out of the words
             svg.text(frame.x, frame.y - 8, "the whole input", bold=True),
             svg.rect(frame.x, frame.y, _MAP, _MAP, svg.RAISED, svg.LINE),
-            svg.rect(*frame.square(reach.size), svg.SURFACE, svg.MUTED),
+            svg.rect(*frame.box(*whole), svg.SURFACE, svg.MUTED),
             _unread_strips(frame, reach, thinnest=4),
             svg.rect(*frame.window(state), _PIXEL),
             svg.rect(*seen, stroke=svg.BLUE, stroke_width=2),
