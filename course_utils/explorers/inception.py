@@ -151,7 +151,7 @@ def _branch_block(part: Branch, most: int) -> Block:
     """One branch: its steps as boxes on a wire, under them its cost."""
     colour, pools = _COLOURS[part.name], part.steps[-1][0].startswith("max")
     steps = [
-        layout.chip(kind if kind.startswith("max") else f"{kind}, {channels}", *_STEP, colour)
+        layout.chip(kind if kind.startswith("max") else f"{kind}, {channels}", _STEP, colour)
         for kind, channels in part.steps
     ]
     if len(steps) == 1:

@@ -229,7 +229,7 @@ def _layer(slot: Slot | None, differs: bool) -> Block:
     if slot is None:
         return words("–", fill=svg.MUTED, align="c")
     edge, fill = (svg.VERMILION, svg.VERMILION + "38") if differs else (svg.LINE, svg.SURFACE)
-    return layout.chip(slot.name, *_CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
+    return layout.chip(slot.name, _CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
 
 
 def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:
