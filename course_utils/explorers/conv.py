@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from math import log10, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer
 from course_utils.words import memory, plural, shape, short
@@ -18,32 +16,13 @@ from course_utils.words import memory, plural, shape, short
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
 
-_DEFAULTS = {
-    "size": 32,
-    "in_channels": 1,
-    "out_channels": 6,
-    "kernel_size": 5,
-    "stride": 1,
-    "padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "position": 0,
-}
-_HIGHEST = {
-    "size": 256,
-    "in_channels": 512,
-    "out_channels": 512,
-    "kernel_size": 11,
-    "stride": 8,
-    "dilation": 6,
-    "groups": 512,
-}
-_PADDINGS = ("same", "valid", *range(12))
+_NAMES = ("size", "in_channels", "out_channels", "kernel_size", "stride", "padding")
+_AT_FIRST = {"size": 32, "in_channels": 1, "out_channels": 6, "kernel_size": 5}
+_HIGHEST = {"size": 256, "in_channels": 512, "out_channels": 512, "kernel_size": 11, "stride": 8}
 
 
-def _preset(*numbers: Any, **others: Any) -> dict[str, Any]:
-    names = ("size", "in_channels", "out_channels", "kernel_size", "stride", "padding")
-    return {"dilation": 1, "groups": 1, **dict(zip(names, numbers, strict=True)), **others}
+def _preset(*numbers: int, **others: int) -> dict[str, int]:
+    return {"dilation": 1, "groups": 1, **dict(zip(_NAMES, numbers, strict=True)), **others}
 
 
 PRESETS = {
@@ -69,17 +48,18 @@ def conv_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), initial=initial)
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
-    controls = {name: slider(name, value, 1, _HIGHEST.get(name, 1)) for name, value in _DEFAULTS.items()}
-    controls["padding"] = choice_slider("padding", _PADDINGS, 0)
+    controls = {name: slider(name, _AT_FIRST.get(name, 1), 1, _HIGHEST.get(name, 1)) for name in _NAMES}
+    controls["padding"] = choice_slider("padding", ("same", "valid", *range(12)), 0)
+    controls["dilation"] = slider("dilation", 1, 1, 6)
+    controls["groups"] = slider("groups", 1, 1, 512)
     controls["position"] = slider("position", 0, 0, 28 * 28 - 1)
     title = "A convolution: the pixels that each unit reads, the output's size, and the cost."
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(NamedTuple):
     """Along one axis: what each output unit reads. Input pixels are counted from 0, padding lies outside."""
 
     size: int
@@ -112,7 +92,7 @@ def unread(reach: Reach) -> tuple[int, ...]:
     return tuple(row for row in range(reach.size) if row not in read)
 
 
-def _reach(values: dict[str, Any], layer: LayerSize) -> Reach:
+def _reach(values: Values, layer: LayerSize) -> Reach:
     kernel_size, dilation, padding = values["kernel_size"], values["dilation"], values["padding"]
     before = after = 0 if padding == "valid" else padding
     if padding == "same":  # torch puts the odd one behind
@@ -121,7 +101,7 @@ def _reach(values: dict[str, Any], layer: LayerSize) -> Reach:
     return Reach(values["size"], kernel_size, values["stride"], before, after, dilation, layer.out_shape[1])
 
 
-def read_layer(values: Mapping[str, Any]) -> tuple[Reach, dict[str, Any]]:
+def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     """What the units of a setting read, and its numbers; raises ValueError where torch would refuse it."""
     size = values["size"]
     in_shape = (values["in_channels"], size, size)
@@ -147,38 +127,23 @@ def read_layer(values: Mapping[str, Any]) -> tuple[Reach, dict[str, Any]]:
     }
 
 
-_PANEL, _APART, _MAP, _COSTS = (
-    300,
-    344,
-    110,
-    280,
-)  # pixels; _APART lie between the left edges of input and output
+_PANEL, _MAP, _APART = 300, 110, 344  # pixels; the last one between the left edges of input and output
 _DRAWN_WHOLE = 48  # a padded input of more pixels than this is shown through a lens, with a map
-_ZERO, _PIXEL = svg.PURPLE, svg.ORANGE
+_ZERO, _PIXEL, _TINT = svg.PURPLE, svg.ORANGE, svg.VERMILION + "73"
 _HATCH, _UNREAD = svg.hatch("unread")
-_TINT = svg.VERMILION + "73"
 
 
-def draw_conv(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
+def draw_conv(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting; raises ValueError where torch would refuse it."""
     reach, state = read_layer(values)
-    large = reach.padded > _DRAWN_WHOLE
-    lens = _Lens.around(reach, state["unit"]) if large else _Lens(-reach.before, -reach.before, reach.padded)
+    lens = _lens(reach, state["unit"])
     code, unread_words = _code(values), _unread_words(reach, state)
-    captions = (_input_caption(reach, state, lens, large), _output_caption(state))
+    captions = layout.table([_captions(reach, state, lens)], "ll", least=(_APART - 10, 220))
+    grids = layout.column(captions, _grids(reach, state, lens), gap=12)
     picture = layout.page(
         f"{code}: {shape(state['in_shape'])} to {shape(state['out_shape'])}. {unread_words}",
         layout.over(Block(0, 0, lambda x, y: _HATCH), words(code, size=16, bold=True)),
-        layout.row(
-            layout.column(
-                layout.table([captions], "ll", least=(_APART - 10, 220)),
-                _grids(reach, state, lens, large),
-                gap=12,
-            ),
-            _costs(state),
-            gap=20,
-            align="l",
-        ),
+        layout.row(grids, _costs(state), gap=20, align="l"),
         layout.legend(
             (_PIXEL, "read by this unit"),
             (_ZERO, "a zero of the padding, read"),
@@ -192,54 +157,46 @@ def draw_conv(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) 
     return Picture(picture, state, limits={"position": reach.outputs**2 - 1})
 
 
-def _code(values: Mapping[str, Any]) -> str:
+def _code(values: Values) -> str:
     usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     unusual = "".join(f", {k}={values[k]!r}" for k, v in usual.items() if values[k] != v)
-    return (
-        f"nn.Conv2d({values['in_channels']}, {values['out_channels']}, "
-        f"kernel_size={values['kernel_size']}{unusual})"
-    )
+    channels = f"{values['in_channels']}, {values['out_channels']}"
+    return f"nn.Conv2d({channels}, kernel_size={values['kernel_size']}{unusual})"
 
 
-def _input_caption(reach: Reach, state: dict[str, Any], lens: _Lens, large: bool) -> Block:
+def _captions(reach: Reach, state: dict[str, Any], lens: _Lens) -> list[Block]:
     padding = reach.before if reach.before == reach.after else f"{reach.before} and {reach.after}"
-    part = f", {lens.cells} × {lens.cells} pixels of it" if large else ""
-    said = f"input {shape(state['in_shape'])}" + (f", padding {padding}" if reach.after else "")
-    return _caption(said, _channels(state["in_shape"][0]) + part)
+    padded = f", padding {padding}" if reach.after else ""
+    part = f", {lens.cells} × {lens.cells} pixels of it" if lens.cells < reach.padded else ""
+    captions = []
+    for name, sizes, more, rest in (
+        ("input", state["in_shape"], padded, part),
+        ("output", state["out_shape"], "", ""),
+    ):
+        channels = "1 channel" if sizes[0] == 1 else f"one of {sizes[0]} channels"
+        said = words(f"{name} {shape(sizes)}{more}", bold=True, pitch=16)
+        captions.append(layout.column(said, words(channels + rest, fill=svg.MUTED, pitch=16), gap=0))
+    return captions
 
 
-def _output_caption(state: dict[str, Any]) -> Block:
-    return _caption(f"output {shape(state['out_shape'])}", _channels(state["out_shape"][0]))
-
-
-def _caption(said: str, more: str) -> Block:
-    return layout.column(words(said, bold=True, pitch=16), words(more, fill=svg.MUTED, pitch=16), gap=0)
-
-
-def _channels(count: int) -> str:
-    return "1 channel" if count == 1 else f"one of {count} channels"
-
-
-@dataclass(frozen=True)
-class _Lens:
+class _Lens(NamedTuple):
     """A square window of `cells` x `cells` pixels whose first row and column are `top` and `left`."""
 
     top: int
     left: int
     cells: int
 
-    @classmethod
-    def around(cls, reach: Reach, unit: tuple[int, int]) -> _Lens:
-        cells = min(reach.padded, max(28, reach.extent + 8))
-        highest = reach.size + reach.after - cells
-        top, left = (
-            min(max(reach.start(u) - (cells - reach.extent) // 2, -reach.before), highest) for u in unit
-        )
-        return cls(top, left, cells)
+
+def _lens(reach: Reach, unit: tuple[int, int]) -> _Lens:
+    """On the whole padded input, or on what lies around the window of a unit."""
+    cells = reach.padded if reach.padded <= _DRAWN_WHOLE else min(reach.padded, max(28, reach.extent + 8))
+    starts = (reach.start(u) - (cells - reach.extent) // 2 for u in unit)
+    return _Lens(
+        *(min(max(start, -reach.before), reach.size + reach.after - cells) for start in starts), cells
+    )
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     """Where a lens is drawn: turns ranges of pixels into rectangles, cut off at its rim."""
 
     x: float
@@ -257,10 +214,6 @@ class _Frame:
         top, bottom = (min(max(v - lens.top, 0), lens.cells) for v in (top, bottom))
         left, right = (min(max(v - lens.left, 0), lens.cells) for v in (left, right))
         return self.x + left * cell, self.y + top * cell, (right - left) * cell, (bottom - top) * cell
-
-    def square(self, size: int) -> tuple[float, float, float, float]:
-        """The box of the first `size` rows and columns."""
-        return self.box(0, size, 0, size)
 
     def window(self, state: dict[str, Any]) -> tuple[float, float, float, float]:
         """The box that the lit unit reads."""
@@ -307,31 +260,28 @@ def _unread_strips(frame: _Frame, reach: Reach, thinnest: float = 0) -> str:
     return svg.boxes([c for c in corners if c[2] > 0 and c[3] > 0], _unread_fill(frame.cell, reach))
 
 
-def _grids(reach: Reach, state: dict[str, Any], lens: _Lens, large: bool) -> Block:
+def _grids(reach: Reach, state: dict[str, Any], lens: _Lens) -> Block:
     """Input and output, the window and the unit that reads it tied by threads, and a map of a large input."""
+    whole, large = _Lens(-reach.before, -reach.before, reach.padded), lens.cells < reach.padded
 
     def draw(x: float, y: float) -> str:
-        frame = _Frame(x, y, _PANEL, lens)
-        out = _Frame(x + _APART, y, 150 if large else 200, _Lens(0, 0, reach.outputs))
-        drawn = [
-            _input(frame, reach, state),
-            _output(out, state),
-            _threads(frame.window(state), out.unit(*state["unit"])),
-        ]
-        if large:
-            small = _Frame(
-                x + _APART, y + _PANEL - _MAP, _MAP, _Lens(-reach.before, -reach.before, reach.padded)
-            )
-            drawn += [
-                _map(small, reach, state, lens),
-                svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2),
-            ]
-        return "".join(drawn)
+        frame, out = (
+            _Frame(x, y, _PANEL, lens),
+            _Frame(x + _APART, y, 150 if large else 200, _Lens(0, 0, reach.outputs)),
+        )
+        drawn = _input(frame, reach, state) + _output(out, state)
+        drawn += _threads(frame.window(state), out.unit(*state["unit"]))
+        if not large:
+            return drawn
+        small = _Frame(x + _APART, y + _PANEL - _MAP, _MAP, whole)
+        edge = svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2)
+        return drawn + _map(small, reach, state, lens) + edge
 
     return Block(_APART + 200, _PANEL, draw)
 
 
 def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
+    whole = 0, reach.size, 0, reach.size
     taps = [(r, c) for r in state["rows"] for c in state["columns"]]
     pixels = [(r, c) for r, c in taps if 0 <= r < reach.size and 0 <= c < reach.size]
     zeros = set(taps) - set(pixels)
@@ -339,12 +289,12 @@ def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
         [
             frame.behind(state["in_shape"][0]),
             svg.rect(frame.x, frame.y, _PANEL, _PANEL, svg.RAISED),
-            svg.rect(*frame.square(reach.size), svg.SURFACE),
+            svg.rect(*frame.box(*whole), svg.SURFACE),
             _unread_strips(frame, reach),
             svg.boxes([frame.box(r, r + 1, c, c + 1) for r, c in pixels], _PIXEL),
             svg.boxes([frame.box(r, r + 1, c, c + 1) for r, c in sorted(zeros)], _ZERO),
             frame.grid(5),
-            svg.rect(*frame.square(reach.size), stroke=svg.MUTED, stroke_width=1.5),
+            svg.rect(*frame.box(*whole), stroke=svg.MUTED, stroke_width=1.5),
             svg.rect(*frame.window(state), stroke=svg.VERMILION, stroke_width=2),
         ]
     )
@@ -356,7 +306,7 @@ def _output(frame: _Frame, state: dict[str, Any]) -> str:
     return "".join(
         [
             frame.behind(state["out_shape"][0]),
-            svg.rect(*frame.square(n), svg.SURFACE, svg.MUTED, stroke_width=1.5),
+            svg.rect(*frame.box(0, n, 0, n), svg.SURFACE, svg.MUTED, stroke_width=1.5),
             svg.boxes(done, svg.SKY, "0.3"),
             frame.grid(4),
             svg.rect(*frame.unit(row, column), _PIXEL, svg.VERMILION, stroke_width=1.5),
@@ -373,13 +323,14 @@ def _threads(window: tuple[float, ...], unit: tuple[float, ...]) -> str:
 
 def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Lens) -> str:
     """The whole padded input, small, with the lens and the window in it."""
+    whole = 0, reach.size, 0, reach.size
     seen = frame.box(lens.top, lens.top + lens.cells, lens.left, lens.left + lens.cells)
     return "".join(
         [
             svg.rect(frame.x, frame.y - 22, _MAP, 22, svg.BACKGROUND),  # keeps the threads out of the words
             svg.text(frame.x, frame.y - 8, "the whole input", bold=True),
             svg.rect(frame.x, frame.y, _MAP, _MAP, svg.RAISED, svg.LINE),
-            svg.rect(*frame.square(reach.size), svg.SURFACE, svg.MUTED),
+            svg.rect(*frame.box(*whole), svg.SURFACE, svg.MUTED),
             _unread_strips(frame, reach, thinnest=4),
             svg.rect(*frame.window(state), _PIXEL),
             svg.rect(*seen, stroke=svg.BLUE, stroke_width=2),
@@ -404,11 +355,8 @@ def _span(taps: list[int], dilation: int) -> str:
 
 
 def _unit_words(reach: Reach, state: dict[str, Any]) -> str:
-    row, column = state["unit"]
-    return (
-        f"Unit ({row}, {column}) reads rows {_span(state['rows'], reach.dilation)}, "
-        f"columns {_span(state['columns'], reach.dilation)}."
-    )
+    rows, columns = (_span(state[name], reach.dilation) for name in ("rows", "columns"))
+    return f"Unit ({state['unit'][0]}, {state['unit'][1]}) reads rows {rows}, columns {columns}."
 
 
 def _unread_words(reach: Reach, state: dict[str, Any]) -> str:
@@ -417,10 +365,7 @@ def _unread_words(reach: Reach, state: dict[str, Any]) -> str:
         return "Every pixel is read."
     pixels = f"{state['unread_pixels']:,} of {reach.size**2:,} pixels are never read"
     room = reach.padded - reach.extent
-    only_remainder = (
-        lost == room % reach.stride - reach.after and state["unread_rows"][0] == reach.size - lost
-    )
-    if not only_remainder:
+    if lost != room % reach.stride - reach.after or state["unread_rows"][0] != reach.size - lost:
         return f"{pixels}: the kernel steps over them."
     which = "the last row and column" if lost == 1 else f"the last {lost} rows and columns"
     return f"{pixels}: {which}, because {room} is no multiple of {reach.stride}."

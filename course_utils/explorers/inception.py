@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, slider
+from course_utils.explorers.description import Description, Picture, Values, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer
 from course_utils.papers import INCEPTION_WIDTHS
@@ -21,19 +20,14 @@ _WIDTHS = ("one", "reduce3", "three", "reduce5", "five", "pool")
 _HIGHEST = {"reduce3": 256, "reduce5": 256, "five": 256, "pool": 256}
 
 
-def _presets() -> dict[str, dict[str, int]]:
-    found, in_channels = {}, 192  # of the stem's last layer
-    for name, widths in INCEPTION_WIDTHS.items():
-        found[f"inception ({name})"] = {
-            "size": _SIDES[name[0]],
-            "in_channels": in_channels,
-            **widths._asdict(),
-        }
-        in_channels = widths.out_channels
-    return found
-
-
-PRESETS = _presets()
+_CHANNELS = (
+    192,
+    *(widths.out_channels for widths in INCEPTION_WIDTHS.values()),
+)  # into each module; 192 from the stem
+PRESETS = {
+    f"inception ({name})": {"size": _SIDES[name[0]], "in_channels": channels, **widths._asdict()}
+    for (name, widths), channels in zip(INCEPTION_WIDTHS.items(), _CHANNELS, strict=False)
+}
 
 
 def inception_explorer(**initial: Any) -> Explorer:
@@ -51,7 +45,7 @@ def inception_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), initial=initial)
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
     values = PRESETS["inception (3a)"]
     controls = {
@@ -88,36 +82,30 @@ def _branch(name: str, size: int, in_channels: int, *steps: tuple[str, int]) -> 
     return Branch(name, steps, weights, macs)
 
 
-def branches(values: dict[str, int]) -> dict[str, tuple[Branch, ...]]:
+def branches(values: Values) -> dict[str, tuple[Branch, ...]]:
     """The four branches of each module, by "naive" and "reduced"."""
     size, channels = values["size"], values["in_channels"]
     one, reduce3, three, reduce5, five, pool = (values[name] for name in _WIDTHS)
     pooling = ("max 3×3", channels)
-    paths = {
-        "naive": ([("1×1", one)], [("3×3", three)], [("5×5", five)], [pooling]),
-        "reduced": (
-            [("1×1", one)],
-            [("1×1", reduce3), ("3×3", three)],
-            [("1×1", reduce5), ("5×5", five)],
-            [pooling, ("1×1", pool)],
-        ),
-    }
-    names = ("1×1", "3×3", "5×5", "pooling")
+    naive = [("1×1", one)], [("3×3", three)], [("5×5", five)], [pooling]
+    reduced = (
+        naive[0],
+        [("1×1", reduce3), *naive[1]],
+        [("1×1", reduce5), *naive[2]],
+        [pooling, ("1×1", pool)],
+    )
     return {
-        kind: tuple(_branch(name, size, channels, *steps) for name, steps in zip(names, each, strict=True))
-        for kind, each in paths.items()
+        kind: tuple(
+            _branch(name, size, channels, *steps) for name, steps in zip(_COLOURS, paths, strict=True)
+        )
+        for kind, paths in (("naive", naive), ("reduced", reduced))
     }
 
 
 def _summary(parts: tuple[Branch, ...]) -> dict[str, Any]:
-    return {
-        "weights": sum(part.weights for part in parts),
-        "macs": sum(part.macs for part in parts),
-        "out_channels": sum(part.out_channels for part in parts),
-        "branch_weights": {part.name: part.weights for part in parts},
-        "branch_macs": {part.name: part.macs for part in parts},
-        "branch_channels": {part.name: part.out_channels for part in parts},
-    }
+    measures = {"weights": "weights", "macs": "macs", "channels": "out_channels"}
+    by_branch = {f"branch_{n}": {p.name: getattr(p, of) for p in parts} for n, of in measures.items()}
+    return {of: sum(by_branch[f"branch_{n}"].values()) for n, of in measures.items()} | by_branch
 
 
 _COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling": svg.GREEN}
@@ -126,27 +114,20 @@ _STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
 _COST = (_BAR, "weights", "88.88 M")  # the widest that may stand there
 
 
-def draw_inception(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
+def draw_inception(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting."""
     parts = branches(values)
     sums = {kind: _summary(each) for kind, each in parts.items()}
     most = max(part.macs for each in parts.values() for part in each)
     panels = [_panel(kind, each, values["in_channels"], most) for kind, each in parts.items()]
-    said = _verdict(sums), _dearest(parts), _sharing(values), _growth(values, sums)
+    said = _verdict(sums), _dearest(parts), _sharing(values["size"]), _growth(values["in_channels"], sums)
+    widths = ", ".join(str(values[name]) for name in _WIDTHS)
+    code = f"Inception({values['in_channels']}, ({widths})) on maps of {values['size']} × {values['size']}"
+    heading, panels = words(code, size=16, bold=True), layout.row(*panels, gap=28)
     picture = layout.page(
-        f"{_code(values)}: {said[0]} {said[-1]}",
-        words(_code(values), size=16, bold=True),
-        layout.row(*panels, gap=28),
-        _totals(sums),
-        words(*said, pitch=22),
+        f"{code}: {said[0]} {said[-1]}", heading, panels, _totals(sums), words(*said, pitch=22)
     )
     return Picture(picture, {**sums, "ratio": sums["naive"]["macs"] / sums["reduced"]["macs"]})
-
-
-def _code(values: dict[str, int]) -> str:
-    widths = ", ".join(str(values[name]) for name in _WIDTHS)
-    size = values["size"]
-    return f"Inception({values['in_channels']}, ({widths})) on maps of {size} × {size}"
 
 
 def _panel(kind: str, parts: tuple[Branch, ...], in_channels: int, most: int) -> Block:
@@ -170,7 +151,7 @@ def _branch_block(part: Branch, most: int) -> Block:
     """One branch: its steps as boxes on a wire, under them its cost."""
     colour, pools = _COLOURS[part.name], part.steps[-1][0].startswith("max")
     steps = [
-        layout.chip(kind if kind.startswith("max") else f"{kind}, {channels}", *_STEP, colour)
+        layout.chip(kind if kind.startswith("max") else f"{kind}, {channels}", _STEP, colour)
         for kind, channels in part.steps
     ]
     if len(steps) == 1:
@@ -191,13 +172,10 @@ def _cost_row(*cells: Block | str) -> Block:
 def _concatenation(parts: tuple[Branch, ...], height: float) -> Block:
     """The module's output as one bar, each branch's share of the channels in its colour."""
     total = sum(part.out_channels for part in parts)
-    shares = (
-        layout.box(
-            20, part.out_channels / total * height, _COLOURS[part.name],
-            title=f"{part.name}: {part.out_channels} of {total} channels",
-        )
-        for part in parts
-    )  # fmt: skip
+    shares = []
+    for part in parts:
+        said = f"{part.name}: {part.out_channels} of {total} channels"
+        shares.append(layout.box(20, part.out_channels / total * height, _COLOURS[part.name], title=said))
     return layout.column(*shares, gap=0)
 
 
@@ -227,15 +205,11 @@ def _dearest(parts: dict[str, tuple[Branch, ...]]) -> str:
     return f"Where the multiply-adds are: {' branch, '.join(shares)} branch."
 
 
-def _sharing(values: dict[str, int]) -> str:
-    size = values["size"]
+def _sharing(size: int) -> str:
     times = f"{size} × {size} = {size**2:,} positions" if size > 1 else "a single position"
     return f"Each weight is used at {times}, so both measures stand in the same proportion everywhere."
 
 
-def _growth(values: dict[str, int], sums: dict[str, dict[str, Any]]) -> str:
-    outs = {kind: each["out_channels"] for kind, each in sums.items()}
-    return (
-        f"From {values['in_channels']} channels to {outs['naive']} (naive, never fewer than came in) "
-        f"or {outs['reduced']} (with reduction)."
-    )
+def _growth(in_channels: int, sums: dict[str, dict[str, Any]]) -> str:
+    naive, reduced = (sums[kind]["out_channels"] for kind in _NAMES)
+    return f"From {in_channels} channels to {naive} (naive, never fewer than came in) or {reduced} (with reduction)."

@@ -49,9 +49,7 @@ def words(
     `align` is l, c or r; `least` a width, or words of that width.
     """
     texts = [str(line) if most is None else svg.ellipsis(str(line), most, size, bold) for line in lines]
-    width = max(
-        width_of(least, size, bold), *(svg.text_width(text, size, bold) for text in texts), 0
-    )  # fmt: skip
+    width = max([width_of(least, size, bold), *(svg.text_width(text, size, bold) for text in texts)])
     pitch, share = pitch or LEADING * size, _SHARE[align]
     style = svg.text_style(size, _ANCHOR[align], bold, fill)
 
@@ -85,16 +83,15 @@ def bar(fraction: float, width: float, fill: str, height: float = 12, title: str
 
 def chip(
     text: str,
-    width: float,
-    height: float,
+    size: Sequence[float],
     stroke: str,
     fill: str = svg.SURFACE,
     bold: bool = False,
     title: str = "",
 ) -> Block:
-    """Words in a frame with round corners."""
-    frame = box(width, height, fill, stroke, rx=4, stroke_width=2 if bold else 1.5, title=title)
-    return over(frame, words(text, bold=bold, align="c", least=width, pitch=height))
+    """Words in a frame with round corners, of `size` (width, height)."""
+    frame = box(*size, fill, stroke, rx=4, stroke_width=2 if bold else 1.5, title=title)
+    return over(frame, words(text, bold=bold, align="c", least=size[0], pitch=size[1]))
 
 
 def over(*blocks: Block) -> Block:

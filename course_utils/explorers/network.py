@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, product
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.table import LayerRow
@@ -21,11 +20,9 @@ if TYPE_CHECKING:
 COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
 ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
-_MOST_ROWS = 24  # that the slider offers before it is limited by a table
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """A network of the course: how a reader makes it, what it takes, and the `size` that its paper took.
 
     Layers whose names agree in their first `depth` parts are one block.
@@ -62,7 +59,7 @@ def network_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), MEASURED, initial, prepare=every_key())
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; a setting needs its table."""
     controls = {
         "network": choice("network", tuple(NETWORKS), "AlexNet"),
@@ -70,21 +67,19 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
         "input_size": choice_slider("input size", SIZES, 227, at_rest=True),
         "rows": choice("rows", ROWS, "blocks"),
         "scale": choice("bars", ("log", "linear"), "log"),
-        "layer": slider("selected row", 0, 0, _MOST_ROWS - 1),
+        "layer": slider("selected row", 0, 0, 23),
     }
     title = "A network layer by layer: units, weights, connections, multiply-adds, receptive field."
     return Description(title, controls, draw_network, needs=lambda v: [table_key(v)], follow=_follow)
 
 
-def _follow(
-    before: Mapping[str, Any], values: Mapping[str, Any], moved: Sequence[str], data: Mapping[str, Any]
-) -> dict[str, Any]:
+def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """Another network starts at the size that its paper has."""
     alone = "network" in moved and "input_size" not in moved
     return {**values, "input_size": NETWORKS[values["network"]].size if alone else values["input_size"]}
 
 
-def table_key(values: Mapping[str, Any]) -> str:
+def table_key(values: Values) -> str:
     """The key of the table that a setting shows."""
     return f"table/{values['network']}/{values['input_size']}/{values['rows']}"
 
@@ -95,27 +90,19 @@ def every_key() -> Iterator[str]:
         yield table_key({"network": network, "input_size": size, "rows": rows})
 
 
-@dataclass(frozen=True)
-class Table:
-    """What is drawn: rows and what they are called.
+def read_table(values: Values, data: Values) -> dict[str, Any]:
+    """`rows`, their `names`, `in_shape` and `total`; raises ValueError for a size that the network does not take.
 
     `total` sums the rows that lecture 12 counts; its "params" are all parameters, batch normalisation's too.
     """
-
-    rows: tuple[LayerRow, ...]
-    names: tuple[str, ...]
-    total: dict[str, int]
-    in_shape: tuple[int, ...]
-
-
-def read_table(values: Mapping[str, Any], data: Mapping[str, Any]) -> Table:
-    """The table of a setting; raises ValueError for a size that the network does not take."""
     found, size = data[table_key(values)], values["input_size"]
     if "refused" in found:
         raise ValueError(found["refused"])
-    rows = tuple(_read_row(*row) for row in found["rows"])
-    in_shape = (NETWORKS[values["network"]].in_channels, size, size)
-    return Table(rows, tuple(found["names"]), found["total"], in_shape)
+    rows, in_shape = (
+        tuple(_read_row(*row) for row in found["rows"]),
+        (NETWORKS[values["network"]].in_channels, size, size),
+    )
+    return {"in_shape": in_shape, "rows": rows, "names": tuple(found["names"]), "total": found["total"]}
 
 
 def _read_row(name: str, kind: str, in_shape: list, out_shape: list, *numbers: Any) -> LayerRow:
@@ -147,69 +134,52 @@ def spoken_names(rows: Iterable[LayerRow]) -> list[str]:
 
 
 _ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
-_COLUMNS = (
-    "inception3a.branch2.0.conv",
-    "888 × 888 × 888",
-    *[96] * 4,
-    115,
-)  # the widest that may stand there
+# The widest that may stand there; the heads are wider than the bars and numbers below them.
+_COLUMNS = ("inception3a.branch2.0.conv", "888 × 888 × 888", 96, 96, 96, 96, 115)
 _SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in proportion"}
 _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
 
-def draw_network(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_network(values: Values, data: Values) -> Picture:
     """The picture of one setting; raises ValueError for a size that the network does not take."""
     name, table = values["network"], read_table(values, data)
-    selected, total = min(values["layer"], len(table.rows) - 1), table.total
+    rows, total = table["rows"], table["total"]
+    selected = min(values["layer"], len(rows) - 1)
     rule = layout.box(_ALL, 1, svg.LINE)
     lit = layout.shift(layout.box(_ALL, _PITCH, svg.RAISED, rx=3), 0, selected * _PITCH)
+    sums = (layout.shift(words(short(total[m]), bold=True), _BAR + 5) for m in _MEASURES)
     key = (svg.GREEN, "field inside the input"), (svg.VERMILION, "field wider than the input")
+    norms = total["params"] - total["weights"] - total["biases"]
+    note = f" ({norms:,} of them in batch normalisation)" if norms else ""
     picture = layout.page(
         f"{name}: {total['params']:,} parameters, {total['macs']:,} multiply-adds.",
-        words(f"{name}, input {shape(table.in_shape)}", size=16, bold=True),
-        words(_summary(table)),
-        _details(table, selected),
+        words(f"{name}, input {shape(table['in_shape'])}", size=16, bold=True),
+        words(f"{total['params']:,} parameters{note}, {total['macs']:,} multiply-adds"),
+        _details(table["names"][selected], rows[selected]),
         layout.space(0, 4),
         _cells(*(words(head, bold=True) for head in ("layer", "output", *_MEASURES, "receptive field"))),
         rule,
         layout.over(lit, _rows(table, values["scale"])),
         rule,
-        _cells(words("total", bold=True), "", *(_number(short(total[m])) for m in _MEASURES), ""),
+        _cells(words("total", bold=True), "", *sums, ""),
         layout.row(words(_SCALES[values["scale"]], fill=svg.MUTED), layout.legend(*key), gap=200),
         gap=3,
     )
     state = {
-        "in_shape": table.in_shape,
-        "rows": table.rows,
-        "names": table.names,
-        "total": total,
+        **table,
         "selected": selected,
-        "code": f"layer_table({NETWORKS[name].code}, {table.in_shape})",
+        "code": f"layer_table({NETWORKS[name].code}, {table['in_shape']})",
     }
-    return Picture(picture, state, limits={"layer": len(table.rows) - 1})
+    return Picture(picture, state, limits={"layer": len(rows) - 1})
 
 
-def _summary(table: Table) -> str:
-    total = table.total
-    norms = total["params"] - total["weights"] - total["biases"]
-    note = f" ({norms:,} of them in batch normalisation)" if norms else ""
-    return f"{total['params']:,} parameters{note}, {total['macs']:,} multiply-adds"
-
-
-def _details(table: Table, selected: int) -> Block:
+def _details(name: str, row: LayerRow) -> Block:
     """The selected row in exact numbers, on two lines."""
-    row = table.rows[selected]
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
-    return layout.column(
-        words(
-            f"{table.names[selected]}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} "
-            f"{row.units:,} units; {row.weights:,} weights + {row.biases:,} biases",
-            bold=True,
-            most=_ALL,
-        ),
-        words(f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}", most=_ALL),
-        gap=0,
-    )
+    first = f"{name}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} {row.units:,} units; "
+    first += f"{row.weights:,} weights + {row.biases:,} biases"
+    second = f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}"
+    return layout.column(words(first, bold=True, most=_ALL), words(second, most=_ALL), gap=0)
 
 
 def _seen(row: LayerRow) -> str:
@@ -225,15 +195,14 @@ def _cells(*cells: Block | str) -> Block:
     return layout.table([cells], "lrlllll", gap=8, least=_COLUMNS)
 
 
-def _number(said: str) -> Block:
-    return layout.shift(words(said, bold=True), _BAR + 5)
-
-
-def _rows(table: Table, scale: str) -> Block:
+def _rows(table: dict[str, Any], scale: str) -> Block:
     """All rows, column by column: what a column's words share is said once, which halves the bytes."""
-    shapes = words(*(shape(row.out_shape) for row in table.rows), fill=svg.MUTED, align="r", pitch=_PITCH)
-    measures = (_measure([getattr(row, name) for row in table.rows], name, scale) for name in _MEASURES)
-    return _cells(words(*table.names, pitch=_PITCH), shapes, *measures, _fields(table))
+    rows = table["rows"]
+    shapes = words(*(shape(row.out_shape) for row in rows), fill=svg.MUTED, align="r", pitch=_PITCH)
+    measures = (_measure([getattr(row, name) for row in rows], name, scale) for name in _MEASURES)
+    return _cells(
+        words(*table["names"], pitch=_PITCH), shapes, *measures, _fields(rows, table["in_shape"][1])
+    )
 
 
 def _measure(values: Sequence[int], name: str, scale: str) -> Block:
@@ -254,10 +223,10 @@ def _bars(shares: Sequence[float], width: float, fill: str) -> Block:
     return Block(width, len(shares) * _PITCH, draw)
 
 
-def _fields(table: Table) -> Block:
+def _fields(rows: Sequence[LayerRow], side: int) -> Block:
     """Receptive fields as bars against the input's side, in another colour where they are wider than it."""
-    side, said, inside, beyond = table.in_shape[1], [], [], []
-    for row in table.rows:
+    said, inside, beyond = [], [], []
+    for row in rows:
         field = row.receptive_field
         whole = field is not None and field.stride[0] == 0
         share = 0 if field is None else 1 if whole else field.size[0] / side

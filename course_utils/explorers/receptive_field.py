@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.words import percent, plural, shape
@@ -37,7 +36,7 @@ def receptive_field_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(MEASURED), MEASURED, initial, prepare=keys)
 
 
-def describe(data: Mapping[str, Any]) -> Description:
+def describe(data: Values) -> Description:
     """Controls and drawing function for `data["photos"]`; a setting needs its photo and its network's layers."""
     names, first = data["photos"], data["layers/ResNet-18"]
     labels = [entry.label for entry in network_layers("ResNet-18", data)]
@@ -51,15 +50,13 @@ def describe(data: Mapping[str, Any]) -> Description:
     }
     title = "A unit's receptive field on a photo: the theoretical box and the effective heat map."
 
-    def needs(values: Mapping[str, Any]) -> list[str]:
+    def needs(values: Values) -> list[str]:
         return ["photos", f"photo/{values['photo']}", f"layers/{values['network']}"]
 
     return Description(title, controls, draw_field, needs=needs, follow=_follow)
 
 
-def _follow(
-    before: Mapping[str, Any], values: Mapping[str, Any], moved: Sequence[str], data: Mapping[str, Any]
-) -> dict[str, Any]:
+def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """In another layer, choose the unit at about the same place of the photo, which is remembered as a share."""
     layers = {layer.label: layer for layer in network_layers(values["network"], data)}
     grid = layers.get(values["layer"], next(iter(layers.values()))).out_shape[1]
@@ -79,8 +76,7 @@ def effective_key(photo: str, network: str, effective: str, layer: str, row: int
     return f"effective/{photo}/{network}/{effective}/{layer}/{row}/{column}"
 
 
-@dataclass(frozen=True)
-class LayerField:
+class LayerField(NamedTuple):
     """One layer that can be chosen: its name in the model, what it is called, its shape and its field."""
 
     name: str
@@ -89,7 +85,7 @@ class LayerField:
     field: ReceptiveField
 
 
-def network_layers(network: str, data: Mapping[str, Any]) -> tuple[LayerField, ...]:
+def network_layers(network: str, data: Values) -> tuple[LayerField, ...]:
     """The layers of one of FIELD_NETWORKS."""
     return tuple(
         LayerField(name, label, tuple(out_shape), ReceptiveField(*map(tuple, field)))
@@ -103,7 +99,7 @@ _CURVE = (416, 206)
 _HATCH, _PADDING = svg.hatch("padding")
 
 
-def draw_field(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_field(values: Values, data: Values) -> Picture:
     """The picture of one setting; layer, unit and kind of field are the nearest that the network has."""
     network = values["network"]
     layers, kinds = network_layers(network, data), tuple(data[f"layers/{network}"]["fields"])
@@ -113,7 +109,8 @@ def draw_field(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
     unit = min(values["row"], height - 1), min(values["column"], width - 1)
     key = "" if kind == BOX else effective_key(values["photo"], network, kind, layer.label, *unit)
     effective = data.get(key)
-    state = _state(layer, unit, layers, effective, "" if effective else key)
+    state = _state(layer, unit, layers)
+    state |= {"effective_sd": effective and tuple(effective["sd"]), "waiting": "" if effective else key}
     seen = f"It sees {shape(layer.field.size)} pixels."
     swatches = (svg.VERMILION, "theoretical field"), (svg.RAISED, "padding"), (_PADDING, "field in padding")
     curves = (svg.VERMILION, "theoretical"), (svg.PURPLE, "effective width, where measured")
@@ -130,31 +127,19 @@ def draw_field(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
         _curve(layers, index, _measured_widths(values, kind, data)),
         layout.legend(*curves),
     )
+    said = f"{network}, {layer.label}"
+    heading = words(f"{said}: output {shape(layer.out_shape)}", size=16, bold=True)
     picture = layout.page(
-        f"{network}, {layer.label}, unit {unit}. {seen} {_box_words(state)}",
-        layout.over(
-            Block(0, 0, lambda x, y: _HATCH),
-            words(f"{network}, {layer.label}: output {shape(layer.out_shape)}", size=16, bold=True),
-        ),
+        f"{said}, unit {unit}. {seen} {_box_words(state)}",
+        layout.over(Block(0, 0, lambda x, y: _HATCH), heading),
         layout.row(photo, facts, gap=22, align="l"),
         gap=4,
     )
-    limits = {
-        "layer": tuple(entry.label for entry in layers),
-        "effective": kinds,
-        "row": height - 1,
-        "column": width - 1,
-    }
-    return Picture(picture, state, limits=limits)
+    limits = {"layer": tuple(entry.label for entry in layers), "effective": kinds}
+    return Picture(picture, state, limits=limits | {"row": height - 1, "column": width - 1})
 
 
-def _state(
-    layer: LayerField,
-    unit: tuple[int, int],
-    layers: tuple[LayerField, ...],
-    effective: Mapping[str, Any] | None,
-    waiting: str,
-) -> dict[str, Any]:
+def _state(layer: LayerField, unit: tuple[int, int], layers: Sequence[LayerField]) -> dict[str, Any]:
     top, left, bottom, right = layer.field.box(*unit)
     clipped = max(top, 0), max(left, 0), min(bottom, SIZE), min(right, SIZE)
     inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
@@ -169,8 +154,6 @@ def _state(
         "padding_share": 1 - inside / (layer.field.size[0] * layer.field.size[1]),
         "photo_share": inside / SIZE**2,
         "sizes": {entry.label: entry.field.size[0] for entry in layers},
-        "effective_sd": tuple(effective["sd"]) if effective else None,
-        "waiting": waiting,
     }
 
 
@@ -179,7 +162,7 @@ def _place(pixel: float) -> float:
     return min(max((pixel + _MARGIN) * _SCALE, 0), _PANEL)
 
 
-def _photo(name: str, picture: str, state: dict[str, Any], effective: Mapping[str, Any] | None) -> Block:
+def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | None) -> Block:
     """The photo in its padding, the unit's box in it, and its heat map if there is one."""
     top, left, bottom, right = map(_place, state["box"])
     side, into = SIZE * _SCALE, _place(0)
@@ -206,11 +189,11 @@ def _box_words(state: dict[str, Any]) -> str:
 
 
 def _facts(state: dict[str, Any]) -> list[str]:
+    padding, covered = percent(state["padding_share"]), percent(state["photo_share"])
     return [
         _box_words(state),
         f"Its neighbour's box lies {plural(state['field'].stride[0], 'pixel')} further on.",
-        f"{percent(state['padding_share'])} of the box is padding; "
-        f"it covers {percent(state['photo_share'])} of the photo.",
+        f"{padding} of the box is padding; it covers {covered} of the photo.",
         _effective_words(state),
     ]
 
@@ -263,7 +246,7 @@ def _curve(layers: tuple[LayerField, ...], index: int, widths: Mapping[str, floa
     return layout.shift(Block(width, height + 46, draw), 40)
 
 
-def _measured_widths(values: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> dict[str, float]:
+def _measured_widths(values: Values, kind: str, data: Values) -> dict[str, float]:
     """By layer: the mean effective width (4 sd) over the units of this photo that were measured."""
     begin = f"effective/{values['photo']}/{values['network']}/{kind}/"
     widths: dict[str, list[float]] = {}

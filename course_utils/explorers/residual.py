@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, product
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice_slider, slider, switch
+from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider, switch
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
 
@@ -20,11 +20,11 @@ SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
 SEEDS = range(10)
 WIDTHS, STEM = (8, 16, 32), (5, 4, 2)  # small enough to run while a slider moves
 PRESETS = {
-    "plain, no normalisation": {"depth": 56, "skip": False, "norm": False, "scale": 1.0},
-    "plain, batch norm": {"depth": 56, "skip": False, "norm": True, "scale": 1.0},
-    "residual, batch norm": {"depth": 56, "skip": True, "norm": True, "scale": 1.0},
-    "residual, no normalisation": {"depth": 56, "skip": True, "norm": False, "scale": 1.0},
-}
+    f"{'residual' if skip else 'plain'}, {'batch norm' if norm else 'no normalisation'}": {
+        "depth": 56, "skip": skip, "norm": norm, "scale": 1.0
+    }
+    for skip, norm in ((False, False), (False, True), (True, True), (True, False))
+}  # fmt: skip
 
 
 def residual_explorer(**initial: Any) -> Explorer:
@@ -40,14 +40,13 @@ def residual_explorer(**initial: Any) -> Explorer:
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.measured import MEASURED
 
+    # A fraction of a second, once; other scales and seeds when the kernel is idle or asked for them.
     for key in islice(every_key(), 4 * len(DEPTHS)):
-        MEASURED[
-            key
-        ]  # a fraction of a second, once; other scales and seeds when the kernel is idle or asked for them
+        MEASURED[key]
     return Explorer(describe(), MEASURED, initial, prepare=every_key())
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; a setting needs the signals of its network and of the twin."""
     controls = {
         "depth": choice_slider("depth", DEPTHS, 20),
@@ -60,7 +59,7 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_signals, PRESETS, needs=signal_keys)
 
 
-def signal_keys(values: Mapping[str, Any]) -> tuple[str, str]:
+def signal_keys(values: Values) -> tuple[str, str]:
     """The keys of the chosen network's signals and of its twin's."""
     depth, skip, norm, scale, seed = (values[n] for n in ("depth", "skip", "norm", "scale", "seed"))
     return tuple(f"signals/{depth}/{s:d}/{norm:d}/{scale}/{seed}" for s in (skip, not skip))
@@ -79,44 +78,38 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
-def draw_signals(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_signals(values: Values, data: Values) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
-    depth, skip = values["depth"], values["skip"]
-    chosen, twin = (data[key] for key in signal_keys(values))
-    kind, normalisation = _KIND[skip][0], _normalisation(values["norm"])
+    skip, (chosen, twin) = values["skip"], (data[key] for key in signal_keys(values))
+    kind, normalised = _KIND[skip][0], f"with{'' if values['norm'] else 'out'} batch normalisation"
     said = _sentences(chosen)
+    plots = {
+        "activations": "activation size (root mean square)",
+        "gradients": "gradient norm of the layer's weights",
+    }
     picture = layout.page(
-        f"A {kind} network of {depth} layers, {normalisation}. {' '.join(said)}",
-        words(f"{kind}, {depth} layers, {normalisation}, untrained", size=16, bold=True),
+        f"A {kind} network of {values['depth']} layers, {normalised}. {' '.join(said)}",
+        words(f"{kind}, {values['depth']} layers, {normalised}, untrained", size=16, bold=True),
         _legend(skip),
-        layout.row(
-            _plot("activation size (root mean square)", chosen["activations"], twin["activations"], skip),
-            _plot("gradient norm of the layer's weights", chosen["gradients"], twin["gradients"], skip),
-            gap=24,
-        ),
+        layout.row(*(_plot(label, chosen[n], twin[n], skip) for n, label in plots.items()), gap=24),
         words(*said, pitch=24),
     )
-    state = {
-        "activations": tuple(chosen["activations"]),
-        "gradients": tuple(chosen["gradients"]),
-        "twin_activations": tuple(twin["activations"]),
-        "twin_gradients": tuple(twin["gradients"]),
-        "loss": chosen["loss"],
-        "activation_ratio": _ratio(chosen["activations"][-1], chosen["activations"][0]),
+    state = {name: tuple(chosen[name]) for name in plots} | {
+        f"twin_{name}": tuple(twin[name]) for name in plots
+    }
+    first_to_last = _ratio(chosen["activations"][-1], chosen["activations"][0])
+    ratios = {
+        "activation_ratio": first_to_last,
         "gradient_ratio": _ratio(chosen["gradients"][0], chosen["gradients"][-1]),
     }
-    return Picture(picture, state)
-
-
-def _normalisation(norm: bool) -> str:
-    return "with batch normalisation" if norm else "without normalisation"
+    return Picture(picture, {**state, "loss": chosen["loss"], **ratios})
 
 
 def _ratio(a: float, b: float) -> float:
     return a / b if b else float("inf")
 
 
-def _sentences(chosen: Mapping[str, Any]) -> tuple[str, str]:
+def _sentences(chosen: Values) -> tuple[str, str]:
     activations, gradients = chosen["activations"], chosen["gradients"]
     last = len(activations)
     return (
@@ -128,10 +121,8 @@ def _sentences(chosen: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _size(value: float) -> str:
-    return number(value) if value == 0 or 0.001 <= value < 1e6 else _power(value)
-
-
-def _power(value: float) -> str:
+    if value == 0 or 0.001 <= value < 1e6:
+        return number(value)
     exponent = floor(log10(value))
     return f"{value / 10**exponent:.1f}·10{str(exponent).translate(_SUPERSCRIPT)}"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import exp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import percent
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
 
 _ROWS, _PITCH = 10, 30  # rows that are always shown, and pixels from one to the next
-_PHOTO, _BAR = 224, 184
+_PHOTO, _NAME, _BAR = 256, 168, 172
 
 
 def topk_explorer(
@@ -40,15 +39,12 @@ def topk_explorer(
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.measured import MEASURED
 
-    data = (
-        MEASURED
-        if photos is None and logits is None and classes is None
-        else _own_data(photos, logits, classes)
-    )
+    own = not (photos is None and logits is None and classes is None)
+    data = _own_data(photos, logits, classes) if own else MEASURED
     return Explorer(describe(data), data, initial, prepare=[f"guesses/{name}" for name in data["photos"]])
 
 
-def describe(data: Mapping[str, Any]) -> Description:
+def describe(data: Values) -> Description:
     """Controls and drawing function for `data["photos"]`; a photo needs its guesses, all need the classes."""
     names = data["photos"]
     controls = {
@@ -79,23 +75,17 @@ def _own_data(
         raise ValueError("topk_explorer needs at least one photo.")
     if logits is None:
         logits = torch.stack([imagenet_logits(photo) for photo in photos])
-    if logits.shape != (len(photos), len(classes)):
-        raise ValueError(
-            f"logits must be of shape [{len(photos)}, {len(classes)}] (photos, classes), "
-            f"not {list(logits.shape)}."
-        )
+    if logits.shape != (shape := (len(photos), len(classes))):
+        raise ValueError(f"logits must be of shape {[*shape]} (photos, classes), not {list(logits.shape)}.")
     names = [photo.name for photo in photos]
     if len(set(names)) < len(names):
         raise ValueError("Each photo needs a name of its own.")
-    target_ranks(
-        logits, torch.tensor([photo.label for photo in photos])
-    )  # refuses NaN and labels without a class
+    target_ranks(logits, torch.tensor([p.label for p in photos]))  # refuses NaN and labels without a class
     guesses = {f"guesses/{p.name}": guess(p, row) for p, row in zip(photos, logits, strict=True)}
     return {"photos": names, "classes": list(classes), **guesses}
 
 
-@dataclass(frozen=True)
-class Guesses:
+class Guesses(NamedTuple):
     """What a classifier says about one photo, best first; of classes with equal logits the target is last."""
 
     picture: str  # data URI
@@ -112,36 +102,28 @@ class Guesses:
         return [power / total for power in powers]
 
 
-def read_guesses(photo: str, data: Mapping[str, Any]) -> Guesses:
+def read_guesses(photo: str, data: Values) -> Guesses:
     """The guesses for a photo."""
-    found = data[f"guesses/{photo}"]
+    found, classes = data[f"guesses/{photo}"], data["classes"]
     order, target = tuple(found["order"]), found["target"]
-    return Guesses(
-        found["picture"], target, order.index(target) + 1, order, tuple(found["logits"]), data["classes"]
-    )
+    return Guesses(found["picture"], target, order.index(target) + 1, order, tuple(found["logits"]), classes)
 
 
-def draw_topk(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_topk(values: Values, data: Values) -> Picture:
     """The picture of one photo at one k and temperature."""
     photo, k, temperature = values["photo"], values["k"], values["temperature"]
     guesses = read_guesses(photo, data)
     probabilities, rank = guesses.probabilities(temperature), guesses.rank
     verdict = f"{'Right' if rank <= k else 'Wrong'} at k = {k}: the target is on rank {rank}."
     remark = _remark(probabilities, k, temperature)
+    facts = layout.column(
+        words(verdict, size=16, bold=True),
+        words(remark),
+        words("The ranks do not depend on the temperature.", fill=svg.MUTED),
+    )
+    right = layout.column(facts, _table(guesses, probabilities, k), gap=8)
     picture = layout.page(
-        f"{photo}: {verdict} {remark}",
-        layout.row(
-            _photo(guesses, photo, k),
-            layout.column(
-                words(verdict, size=16, bold=True),
-                words(remark),
-                words("The ranks do not depend on the temperature.", fill=svg.MUTED),
-                layout.space(0, 4),
-                _table(guesses, probabilities, k),
-            ),
-            gap=20,
-            align="l",
-        ),
+        f"{photo}: {verdict} {remark}", layout.row(_photo(guesses, photo, k), right, align="l")
     )
     state = {
         "target": guesses.target,
@@ -188,12 +170,12 @@ def _table(guesses: Guesses, probabilities: list[float], k: int) -> Block:
         [*rows, ["", "", scale, "", ""]],
         "rllrl",
         gap=8,
-        least=("1000", 176, _BAR, "> 99.9 %", "◀ target "),
+        least=("1000", _NAME, _BAR, "> 99.9 %", 74),
         pitch=_PITCH,
     )
     line = Block(table.width, 0, lambda x, y: svg.line([(x, y), (x + table.width, y)], svg.TEXT, 1.2, "5 3"))
-    cut = layout.row(line, words(f"top {k}", bold=True))
-    return layout.over(table, layout.shift(cut, 0, k * _PITCH - cut.height / 2))
+    cut = layout.row(words(f"top {k}", bold=True, least=52), line, gap=0)
+    return layout.over(layout.shift(table, 52), layout.shift(cut, 0, k * _PITCH - cut.height / 2))
 
 
 def _row(guesses: Guesses, probability: float, place: int, k: int) -> list[Block | str]:
@@ -203,7 +185,7 @@ def _row(guesses: Guesses, probability: float, place: int, k: int) -> list[Block
     ink = svg.TEXT if counted or target else svg.MUTED
     return [
         words(place + 1, fill=ink, align="r"),
-        words(name, bold=target, fill=ink, most=176),
+        words(name, bold=target, fill=ink, most=_NAME),
         layout.bar(probability, _BAR, colour, 17, title=f"{name}: {probability:.4f}"),
         words(percent(probability), fill=ink, align="r"),
         words("◀ target", bold=True) if target else "",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import groupby, zip_longest
-from typing import TYPE_CHECKING, Any
+from itertools import groupby, pairwise, zip_longest
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, choice, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
@@ -17,10 +17,6 @@ from course_utils.words import percent, plural, short
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
-
-_KERNELS = (1, 3, 5, 7)
-_INPUT = (3, 224, 224)
-_FULLY_CONNECTED = (4096, 4096, 1000)
 
 
 def vgg_explorer(**initial: Any) -> Explorer:
@@ -38,10 +34,10 @@ def vgg_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), initial=initial)
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
     controls = {
-        "kernel_size": choice("kernel_size", [(f"{k}×{k}", k) for k in _KERNELS], 3),
+        "kernel_size": choice("kernel_size", [(f"{k}×{k}", k) for k in (1, 3, 5, 7)], 3),
         "layers": slider("layers", 3, 1, 5),
         "channels": slider("channels", 64, 8, 512, 8),
         "size": slider("size", 56, 7, 224, 7),
@@ -49,7 +45,7 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
         "right": choice("right", list(VGG_CONFIGURATIONS), "E"),
     }
     title = (
-        "A stack of small convolutions against a single large one, and two VGG configurations side by side."
+        "Small convolutions in a stack against a single large one, and two VGG configurations side by side."
     )
     return Description(title, controls, draw_vgg)
 
@@ -66,13 +62,9 @@ class Stack:
     def costs(self) -> dict[str, int]:
         shape = (self.channels, self.size, self.size)
         one = conv_layer(shape, self.channels, self.kernel_size, padding="same", bias=False)
-        return {
-            "receptive_field": 1 + self.layers * (self.kernel_size - 1),
-            "weights": self.layers * one.weights,
-            "macs": self.layers * one.macs,
-            "nonlinearities": self.layers,
-            "units": self.layers * one.units,
-        }
+        summed = {name: self.layers * getattr(one, name) for name in ("weights", "macs", "units")}
+        reach = 1 + self.layers * (self.kernel_size - 1)
+        return {"receptive_field": reach, "nonlinearities": self.layers, **summed}
 
 
 @lru_cache(32)
@@ -80,32 +72,28 @@ def paths(layers: int, kernel_size: int) -> tuple[int, ...]:
     """Ways from each pixel of a row of the receptive field to the output; in the plane they multiply."""
     ways = [1]
     for _ in range(layers):
-        wider = [0] * (len(ways) + kernel_size - 1)
-        for at, n in enumerate(ways):
-            for step in range(kernel_size):
-                wider[at + step] += n
-        ways = wider
+        padded = [0] * (kernel_size - 1) + ways + [0] * (kernel_size - 1)
+        ways = [sum(padded[at : at + kernel_size]) for at in range(len(padded) - kernel_size + 1)]
     return tuple(ways)
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One layer of a configuration as table 1 writes it, with its parameters and multiply-adds."""
 
     name: str
-    params: int
-    macs: int
+    params: int = 0
+    macs: int = 0
 
 
 @cache
 def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
     """The layers of each of the five stages, and the fully connected ones, for a 224x224 image."""
-    shape, stages = _INPUT, []
+    shape, stages = (3, 224, 224), []
     for names in VGG_CONFIGURATIONS[configuration]:
         stage = []
         for name in names:
             if name == "LRN":
-                stage.append(Slot(name, 0, 0))
+                stage.append(Slot(name))
                 continue
             kernel_size, channels = kernel_and_channels(name)
             layer = conv_layer(shape, channels, kernel_size, padding="same")
@@ -113,44 +101,31 @@ def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
             shape = layer.out_shape
         stages.append(tuple(stage))
         shape = pool_layer(shape, kernel_size=2).out_shape
-    features, last = shape[0] * shape[1] * shape[2], []
-    for out in _FULLY_CONNECTED:
-        layer = linear_layer(features, out)
-        last.append(Slot(f"FC-{out}", layer.params, layer.macs))
-        features = out
-    return (*stages, tuple(last))
+    last = [linear_layer(*sizes) for sizes in pairwise((prod(shape), 4096, 4096, 1000))]
+    return (*stages, tuple(Slot(f"FC-{layer.out_shape[0]}", layer.params, layer.macs) for layer in last))
 
 
 def _totals(configuration: str) -> dict[str, Any]:
     every = [slot for stage in slots(configuration) for slot in stage]
-    return {
-        "configuration": configuration,
-        "weight_layers": sum(slot.params > 0 for slot in every),
-        "params": sum(slot.params for slot in every),
-        "macs": sum(slot.macs for slot in every),
-    }
+    sums = {name: sum(getattr(slot, name) for slot in every) for name in ("params", "macs")}
+    return {"configuration": configuration, "weight_layers": sum(slot.params > 0 for slot in every), **sums}
 
 
 def _pairs(left: str, right: str) -> list[list[tuple[Slot | None, Slot | None]]]:
     """The layers of both, stage by stage; None where one has no counterpart."""
-    both = zip(slots(left), slots(right), strict=True)
-    return [list(zip_longest(*stages)) for stages in both]
+    return [list(zip_longest(*stages)) for stages in zip(slots(left), slots(right), strict=True)]
 
 
 def _differences(left: str, right: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "stage": stage,
-            "place": place,
-            "left": a.name if a else None,
-            "right": b.name if b else None,
-            "params": (b.params if b else 0) - (a.params if a else 0),
-            "macs": (b.macs if b else 0) - (a.macs if a else 0),
-        }
-        for stage, pairs in enumerate(_pairs(left, right), 1)
-        for place, (a, b) in enumerate(pairs, 1)
-        if a != b
-    ]
+    """The places at which two configurations differ, and what the right one has more."""
+    found = []
+    for stage, pairs in enumerate(_pairs(left, right), 1):
+        for place, (a, b) in enumerate(pairs, 1):
+            if a != b:
+                names = {"left": a and a.name, "right": b and b.name}
+                more = {n: getattr(b, n, 0) - getattr(a, n, 0) for n in ("params", "macs")}
+                found.append({"stage": stage, "place": place, **names, **more})
+    return found
 
 
 _SIDE, _BAR, _CHIP = 168, 176, (98, 17)
@@ -165,33 +140,26 @@ _ROW_NAMES = {
 _STACK, _SINGLE = svg.BLUE, svg.ORANGE
 
 
-def draw_vgg(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
+def draw_vgg(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting."""
     kernel_size, layers, channels, size = (values[k] for k in ("kernel_size", "layers", "channels", "size"))
     stack = Stack(layers, kernel_size, channels, size)
     single = Stack(1, 1 + layers * (kernel_size - 1), channels, size)
-    left, right = values["left"], values["right"]
-    said, differences = _sentences(stack, single), _differences(left, right)
-    state = {
-        "stack": stack.costs(),
-        "single": single.costs(),
-        "left": _totals(left),
-        "right": _totals(right),
-        "differences": differences,
-    }
-    compared = _said(left, right, differences)
+    sides = values["left"], values["right"]
+    said, differences = _sentences(stack, single), _differences(*sides)
+    state = {"stack": stack.costs(), "single": single.costs(), "differences": differences}
+    state |= {"left": _totals(sides[0]), "right": _totals(sides[1])}
+    places = plural(len(differences), "place")
+    compared = f"{sides[0]} and {sides[1]} differ in {places}." if differences else "The same network twice."
     stacks = layout.column(
         layout.row(_map(stack, _STACK), _map(single, _SINGLE), gap=112),
         _measures(state["stack"], state["single"]),
         layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1),
         gap=10,
     )
-    configurations = layout.column(
-        _configurations(left, right), _sums(state["left"], state["right"]), words(compared), gap=8
-    )
-    height = configurations.height
-    divider = layout.box(1, height, svg.LINE)
-    both = layout.row(layout.over(layout.space(530), stacks), divider, configurations, gap=20, align="l")
+    networks = layout.column(_networks(*sides), _sums(state["left"], state["right"]), words(compared), gap=8)
+    divider = layout.box(1, networks.height, svg.LINE)
+    both = layout.row(layout.over(layout.space(530), stacks), divider, networks, gap=20, align="l")
     return Picture(layout.page(f"{' '.join(said)} {compared}", both), state)
 
 
@@ -226,11 +194,9 @@ def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
     for key, name in _ROW_NAMES.items():
         both = [(side[key], colour) for side, colour in ((stack, _STACK), (single, _SINGLE))]
         most = max(number for number, _ in both)
-        bars = [layout.bar(number / most, _BAR, colour, 11, f"{number:,}") for number, colour in both]
-        ratio = words(f"{stack[key] / single[key]:.2f}", bold=True, align="r")
-        rows.append(
-            [name, layout.column(*bars, gap=5), words(*(_value(key, n) for n, _ in both), pitch=16), ratio]
-        )
+        bars = layout.column(*(layout.bar(n / most, _BAR, fill, 11, f"{n:,}") for n, fill in both), gap=5)
+        numbers = words(*(_value(key, number) for number, _ in both), pitch=16)
+        rows.append([name, bars, numbers, words(f"{stack[key] / single[key]:.2f}", bold=True, align="r")])
     return layout.table(rows, "lllr", least=(0, 0, "888,888,888"), pitch=40)
 
 
@@ -240,12 +206,11 @@ def _value(key: str, number: int) -> str:
     return f"{number:,}" if key in ("weights", "nonlinearities") else short(number)
 
 
-def _configurations(left: str, right: str) -> Block:
+def _networks(left: str, right: str) -> Block:
     """Two columns of layers; those without an equal counterpart are framed and their difference named."""
     heads = [words(letter, size=16, bold=True, align="c") for letter in (left, right)]
     stages = [_columns([*heads, words("params", fill=svg.MUTED)])]
-    for pairs in _pairs(left, right):
-        stages.append(_columns(*(_layers(a, b) for a, b in pairs)))
+    stages += [_columns(*(_layers(a, b) for a, b in pairs)) for pairs in _pairs(left, right)]
     room = (1 + _MOST_LAYERS) * (_PITCH + 0.5) + len(stages) * _STAGE_GAP
     return layout.over(layout.space(0, room), layout.column(*stages, gap=_STAGE_GAP))
 
@@ -256,29 +221,28 @@ def _columns(*rows: list[Block | str]) -> Block:
 
 def _layers(a: Slot | None, b: Slot | None) -> list[Block | str]:
     """A layer of the left network, its counterpart, and the difference of their parameters."""
-    chips = [_layer(slot, a != b) for slot in (a, b)]
-    change = (b.params if b else 0) - (a.params if a else 0)
-    return [*chips, words(_signed(change), bold=True, align="r") if a != b else ""]
+    change = _change(getattr(b, "params", 0) - getattr(a, "params", 0)) if a != b else ""
+    return [_layer(a, a != b), _layer(b, a != b), change]
 
 
 def _layer(slot: Slot | None, differs: bool) -> Block:
     if slot is None:
         return words("–", fill=svg.MUTED, align="c")
     edge, fill = (svg.VERMILION, svg.VERMILION + "38") if differs else (svg.LINE, svg.SURFACE)
-    return layout.chip(slot.name, *_CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
+    return layout.chip(slot.name, _CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
 
 
 def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:
     drawn = []
     for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
         sums = [words(short(side[key]), align="r", least=_CHIP[0]) for side in (left, right)]
-        change = words(_signed(right[key] - left[key]), bold=True, align="r")
-        drawn += [words(name, fill=svg.MUTED), _columns([*sums, change])]
+        drawn += [words(name, fill=svg.MUTED), _columns([*sums, _change(right[key] - left[key])])]
     return layout.column(*drawn, gap=0)
 
 
-def _signed(change: int) -> str:
-    return "0" if not change else f"{'+' if change > 0 else '−'}{short(abs(change))}"
+def _change(number: int) -> Block:
+    sign = "+" if number > 0 else "−" if number else ""
+    return words(f"{sign}{short(abs(number))}", bold=True, align="r")
 
 
 def _sentences(stack: Stack, single: Stack) -> list[str]:
@@ -289,26 +253,13 @@ def _sentences(stack: Stack, single: Stack) -> list[str]:
     if n == 1:
         return [weights, "A stack of one is the single layer itself. Add a layer."]
     if k == 1:
-        return [
-            weights,
-            "1×1 kernels mix channels and never widen the receptive field:",
-            f"the stack sees one pixel, but it bends {n} times.",
-        ]
+        mixing = "1×1 kernels mix channels and never widen the receptive field:"
+        return [weights, mixing, f"the stack sees one pixel, but it bends {n} times."]
+    between = "the one between" if n == 2 else f"the {n - 1} between"
     fewer, more = 1 - n * k * k / reach**2, reach**2 / (n * k * k) - 1
     return [
         weights,
         f"So the stack has {percent(fewer, 0)} fewer; the single layer has {percent(more, 0)} more.",
-        f"{n} ReLUs instead of 1. Without {_between(n)}, the stack would be",
+        f"{n} ReLUs instead of 1. Without {between}, the stack would be",
         f"one {reach}×{reach} kernel: linear, and no richer than the single layer.",
     ]
-
-
-def _between(layers: int) -> str:
-    return "the one between" if layers == 2 else f"the {layers - 1} between"
-
-
-def _said(left: str, right: str, differences: list) -> str:
-    if not differences:
-        return "The same network twice."
-    layers = "1 place" if len(differences) == 1 else f"{len(differences)} places"
-    return f"{left} and {right} differ in {layers}."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from course_utils.explorers import base, receptive_field_explorer
 from course_utils.explorers import measured as module
 from course_utils.explorers import receptive_field as drawing
-from course_utils.explorers.measured import _FIELD_NETWORKS, MEASURED
+from course_utils.explorers.measured import _FIELD_BUILD, MEASURED
 from course_utils.explorers.receptive_field import BOX, FIELD_NETWORKS, SIZE, TRAINED, UNTRAINED
 from course_utils.geometry import effective_receptive_field, receptive_field
 
@@ -68,7 +68,7 @@ def test_every_layers_name_has_room(network, check_picture):
 
 @pytest.mark.parametrize("name", FIELD_NETWORKS)
 def test_layers_are_geometrys(name):
-    entry = _FIELD_NETWORKS[name]
+    entry = _FIELD_BUILD[name]
     with torch.device("cpu" if entry.trained else "meta"):
         model = entry.build()
     layers = network_layers(name)
@@ -94,7 +94,7 @@ def test_a_measurement_is_geometrys_and_kept():
     photo = module.photo_tensor(e.values["photo"])[None]
     expected = effective_receptive_field(model, photo, "layer1.1", (10, 20))
     found = MEASURED[drawing.effective_key(*(e.values[n] for n in ORDER))]
-    assert e.state["effective_sd"] == tuple(found["sd"]) == pytest.approx(spread_of(expected))
+    assert e.state["effective_sd"] == tuple(found["sd"]) == pytest.approx(module.standard_deviation(expected))
     top, left, bottom, right = e.state["clipped"]
     outside = expected.clone()
     outside[top:bottom, left:right] = 0
@@ -144,11 +144,7 @@ def test_the_unit_stays_at_its_place_when_the_layer_changes():
     assert e.state["unit"] == (100, 8)
 
 
-def spread_of(heat):
-    return module.standard_deviation(heat)
-
-
-def test_spread_of_a_known_map():
+def test_standard_deviation_of_a_known_map():
     heat = torch.zeros(9, 11)
     heat[4, 2], heat[4, 8] = 1, 1
     assert module.standard_deviation(heat) == pytest.approx((0, 3))
