@@ -85,8 +85,8 @@ def _slides(lectures: list[Lecture]) -> str:
     )
     return (
         "# Slides\n\nOne deck a lecture, made from its notebook. Arrow keys turn the slides (on a slider they "
-        "move it), S opens the speaker's notes, F fills the screen. To print, or to make a PDF, add `?print-pdf` to the "
-        f"address and print the page.\n\n<ul>\n{rows}\n</ul>\n"
+        "move it), S opens the speaker's notes, F fills the screen. To print, or to make a PDF, add `?print-pdf` "
+        f"to the address and print the page.\n\n<ul>\n{rows}\n</ul>\n"
     )
 
 
