@@ -15,7 +15,7 @@ from sitebuild.formulas import NPM
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "site"
 PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
-REVEAL = ("reveal.js", "reveal.css", "reset.css", "theme/white.css", "plugin/notes.js")
+REVEAL = ("reveal.js", "reveal.css", "reset.css", "plugin/notes.js")
 
 
 def build(out: Path) -> None:
