@@ -66,7 +66,7 @@ def test_the_sites_data_are_what_torch_measures(kind):
     keys = generator.sample(sorted(found), min(len(found), 4))
     for key in keys:
         if kind == "effective":
-            sd = json.loads((DATA / found[key]).read_text())[key]["sd"]
+            sd = found[key]["sd"]
             assert sd == pytest.approx(MEASURED[key]["sd"], rel=1e-3)
         elif kind == "signals":
             for name in ("activations", "gradients"):

@@ -52,7 +52,9 @@ def _copy_packages(static: Path) -> None:
         end.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(start, end)
     live = static / "live"
-    shutil.copytree(explorers.DATA, live / "data")
+    (live / "data" / "effective").mkdir(parents=True)
+    for name, text in explorers.data_files().items():
+        (live / "data" / name).write_text(text, encoding="utf-8")
     explorers.write_archive(live / "course.zip")
     counted = [*(static / "pyodide").glob("*.wasm"), static / "pyodide" / "python_stdlib.zip"]
     counted += [static / "pyodide" / "pyodide-lock.json", live / "course.zip"]

@@ -26,8 +26,18 @@ def live():
 
 
 @cache
+def data_files() -> dict[str, str]:
+    """The files that a page fetches, by their names: of the effective fields one each, named in effective.json."""
+    files = {file.name: file.read_text(encoding="utf-8") for file in sorted(DATA.glob("*.json"))}
+    fields = json.loads(files["effective.json"])
+    names = {key: f"effective/{number}.json" for number, key in enumerate(fields)}
+    files["effective.json"] = json.dumps(names, ensure_ascii=False)
+    return files | {names[key]: json.dumps({key: fields[key]}) for key in fields}
+
+
+@cache
 def data():
-    return live().Files(lambda name: (DATA / name).read_text(encoding="utf-8"))
+    return live().Files(data_files().__getitem__)
 
 
 def call_of(source: str) -> tuple[str, dict] | None:
