@@ -18,6 +18,8 @@
 #                           some parts, each below ten minutes: startup, explorers, geometry, metrics, training,
 #                           speed, homework, notebooks12, notebooks34, notebooks56
 # make bench UPDATE=1       also write the table into benchmarks/README.md
+# make site                 the course as a web site in build/site; needs no torch
+# make serve                the same, and shows it at http://127.0.0.1:8000/ (PORT=9000: at another port)
 #
 # Each of them first sets up .venv if it must. Variables, all optional:
 #   PYTHON=python3.13       the Python that makes .venv
@@ -53,7 +55,7 @@ export PYTHONDONTWRITEBYTECODE =
 export JUPYTER_PATH =
 export JUPYTER_CONFIG_PATH =
 
-.PHONY: help lab update test check bench execute homework handin grade lint setup setup-test
+.PHONY: help lab update test check bench execute homework handin grade lint setup setup-test site serve
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -106,3 +108,10 @@ bench: setup-test
 	@$(PY) -c "import torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
 		--disable-pip-version-check --constraint constraints.txt --editable ".[bench]" || true
 	@$(STATE_ENV) $(PY) benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)
+
+site:
+	@sh tools/site.sh
+
+serve: site
+	@echo "The site is at http://127.0.0.1:$(or $(PORT),8000)/ (Ctrl-C ends it)."
+	@build/site-venv/bin/python -m http.server --bind 127.0.0.1 --directory build/site $(or $(PORT),8000) 2>/dev/null
