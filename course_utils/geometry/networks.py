@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from course_utils.geometry.copies import undisturbed
 from course_utils.geometry.fields import Field, NoField, ReceptiveField, Unknown
-from course_utils.geometry.places import public
 from course_utils.geometry.rows import shown, tabulate
 from course_utils.geometry.sizes import Shape, checked_integer
 from course_utils.geometry.table import LayerTable
@@ -118,7 +117,7 @@ def _found(
 
 
 def _is_map(step: Step) -> bool:
-    return isinstance(step.sees, Field) and step.sees.is_map and len(step.out_shape) == 4
+    return isinstance(step.sees, Field) and step.sees.is_map(step.out_shape)
 
 
 def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shape) -> ReceptiveField:
@@ -127,10 +126,10 @@ def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shap
     if field is None:
         raise ValueError("The layer does not see the input at all.")
     try:
-        return public(traced.in_shape[1:], field, shape)
+        return field.public(shape)
     except NoField as reason:
         layer = f"Layer {name!r}" if name else "The model"
-        raise ValueError(f"{layer} {reason}") from None
+        raise ValueError(field.why or f"{layer} {reason}") from None
 
 
 def _unit_index(name: str, shape: Shape, unit: tuple[int, ...] | None) -> tuple:
