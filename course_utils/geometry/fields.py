@@ -102,7 +102,7 @@ def united(axes: list[Axis], shape: Shape) -> Axis:
     if len(set(axes)) == 1:
         return axes[0]
     loose = frozenset().union(*(axis.loose for axis in axes))
-    axes = [axis.summed(loose - axis.loose, shape, axis.loose) if loose else axis for axis in axes]
+    axes = [a if a.flat or a.loose == loose else a.summed(loose - a.loose, shape, loose) for a in axes]
     tracked = tuple(max(steps) for steps in zip(*(axis.steps for axis in axes), strict=True))
     wholes = [axis for axis in axes if axis.is_whole]
     if wholes:

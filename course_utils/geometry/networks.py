@@ -104,7 +104,7 @@ def _found(
 ) -> tuple[str, int, Shape, Field | Unknown | None]:
     """A layer's name, which of its uses is meant, and what it puts out then."""
     if layer is None:
-        maps = [s for s in traced.steps if isinstance(s.sees, Unknown) or _is_map(s)]
+        maps = [step for step in traced.steps if _is_map(step)]
         if not maps:
             raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
         return maps[-1].name, maps[-1].use, maps[-1].out_shape, maps[-1].sees
@@ -117,7 +117,11 @@ def _found(
 
 
 def _is_map(step: Step) -> bool:
-    return isinstance(step.sees, Field) and step.sees.is_map(step.out_shape)
+    """Also where what became of rows and columns is not known, and the answer a refusal."""
+    if not isinstance(step.sees, Field):
+        return isinstance(step.sees, Unknown)
+    lost = any(axis.loose for axis in step.sees.axes) and not step.sees.pooled and len(step.out_shape) == 4
+    return lost or step.sees.is_map(step.out_shape)
 
 
 def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shape) -> ReceptiveField:

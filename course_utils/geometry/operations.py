@@ -144,7 +144,11 @@ def _viewing(call: Call, axes: list[Axis]) -> Axis:
     loose = set()
     for dim in axis.loose if axis.flat else axis.loose.union(mixed):
         found = alone(dim)
-        dims = [d for d in range(len(out)) if (found.stride(d) if found is not None else _meet(shape, dim, out, d))]
+        dims = [
+            d
+            for d in range(len(out))
+            if (found.stride(d) if found is not None else _meet(shape, dim, out, d))
+        ]
         if prod(out[d] for d in dims) < shape[dim]:
             raise NoField("picks some of several values that see windows of different places.")
         loose |= {d for d in dims if out[d] > 1}
@@ -247,7 +251,9 @@ def _with_settings(call: Call, axes: list[Axis], axis: Axis) -> Axis:
 
 def _dims(call: Call, shape: Shape) -> set[int]:
     dims = call["dim"]
-    return set(range(len(shape))) if dims is None or dims == [] else {d % len(shape) for d in _listed(dims, 1)}
+    return (
+        set(range(len(shape))) if dims is None or dims == [] else {d % len(shape) for d in _listed(dims, 1)}
+    )
 
 
 def _statistics(call: Call, shape: Shape) -> Collection[int]:
@@ -272,7 +278,10 @@ def _reducing(call: Call, axes: list[Axis]) -> Axis:
 
 def _joining(call: Call, axes: list[Axis]) -> Axis:
     """Concatenation: one behind the other."""
-    dim, found = (call["dim"] or 0) % call.out.ndim, {id(t.tensor): a for t, a in zip(call.seen, axes, strict=True)}
+    dim, found = (
+        (call["dim"] or 0) % call.out.ndim,
+        {id(t.tensor): a for t, a in zip(call.seen, axes, strict=True)},
+    )
     parts = [(found.get(id(t)), t.shape) for t in call["tensors"] if t.shape != (0,)]
     return joined(parts, dim)
 
@@ -349,7 +358,7 @@ def _adaptive(call: Call, axes: list[Axis]) -> Axis:
         if outputs == 1:
             axis = axis.summed({dim}, shape)
         elif outputs > n > 1 and axis.steps[dim] and not axis.flat:
-            raise NoField(f"spreads {n} positions over {outputs}, {_UNEVEN}")
+            axis = axis.summed({dim}, shape, {dim})
         else:
             windows = _adaptive_windows(n, outputs)
             axis = axis.window(dim, *min(_cover(windows, step) for step in {n // outputs, -(-n // outputs)}))
@@ -381,7 +390,9 @@ _POOLS = _names("avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool
 _POOLS |= _names("max_pool2d_with_indices max_pool3d_with_indices")
 _ADAPTIVE = _names("_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d")
 _ADAPTIVE |= _names("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d")
-_REDUCTIONS = _names("mean sum amax amin max min var std norm linalg_vector_norm logsumexp median prod any all")
+_REDUCTIONS = _names(
+    "mean sum amax amin max min var std norm linalg_vector_norm logsumexp median prod any all"
+)
 _PRODUCTS = _names("matmul mm bmm addmm baddbmm mv addmv dot vdot")
 _PICKS = _names("index index_select flip roll repeat pixel_shuffle channel_shuffle")
 _ELEMENTWISE = _names("clone _to_copy copy native_dropout hardswish log_sigmoid_forward rrelu_with_noise")

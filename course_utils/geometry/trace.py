@@ -179,7 +179,7 @@ class Operations(TorchDispatchMode):
 
     def _run(self, func, op: Operation, given: dict, tensors: list, args: tuple, kwargs: dict) -> Any:
         if any(t.is_meta for _, t in tensors):
-            if tensors[0][1].is_meta and (result := _known_result(op, given, tensors)) is not None:
+            if (result := _same_shape(op, given, [t for _, t in tensors])) is not None:
                 return result
             kwargs = kwargs | ({"device": torch.device("meta")} if "device" in kwargs else {})
             args, kwargs = map_tensors(self._meta, (args, kwargs))
@@ -238,7 +238,9 @@ class Operations(TorchDispatchMode):
         macs, parameters = macs_of(call), step.parameters if call.seen else step.idle
         for argument, name in uses:
             added = argument == "bias" or call.op.name == "addmm" or name in self.biases or _named_bias(name)
-            parameters[name] = parameters.get(name, True) and added and (call.op.name, argument) not in _FACTORS
+            parameters[name] = (
+                parameters.get(name, True) and added and (call.op.name, argument) not in _FACTORS
+            )
         step.macs += macs or 0
         if call.seen:
             step.tracked = True
@@ -279,13 +281,17 @@ class Operations(TorchDispatchMode):
             return sees
         if base.ndim == 4 and _layout(base, but=1) == _layout(tensor, but=1):
             try:
-                axes = [united(list(pair), base.shape) for pair in zip(*(f.axes for f in fields), strict=True)]
+                axes = [
+                    united(list(pair), base.shape) for pair in zip(*(f.axes for f in fields), strict=True)
+                ]
                 axes = [replace(axis, loose=axis.loose | {1}) for axis in axes]
                 return Field(tuple(axes), all(f.pooled for f in fields))
             except NoField:
                 pass
         where = self.step.label if self.step else "The model"
-        return Unknown(f"{where} writes into a part of a feature map, whose outputs then see different places.")
+        return Unknown(
+            f"{where} writes into a part of a feature map, whose outputs then see different places."
+        )
 
 
 def _pixels(image: Tensor, dim: int) -> Axis:
@@ -295,7 +301,13 @@ def _pixels(image: Tensor, dim: int) -> Axis:
     return Axis(image.shape[dim], 0, 1, tuple(int(d == dim % 4) for d in range(4)))
 
 
-_FACTORS = {("convolution", "weight"), ("addmm", "mat2"), ("linear", "weight"), ("matmul", "other"), ("mm", "mat2")}
+_FACTORS = {
+    ("convolution", "weight"),
+    ("addmm", "mat2"),
+    ("linear", "weight"),
+    ("matmul", "other"),
+    ("mm", "mat2"),
+}
 
 
 def _layout(tensor: Tensor, but: int | None = None) -> list[tuple[int, int]]:
@@ -483,7 +495,18 @@ class Recorder(TorchFunctionMode):
             self._failure = (error, _complaint(layer, given, error))
 
 
-_SAME = {
+def _same_shape(op: Operation, given: dict, tensors: list[Tensor]) -> Any:
+    """The result where it is as its first argument and no check can fail: torch takes up to 2 ms to find it."""
+    first, *others = tensors
+    if op.name in _ACTIVATIONS and all(t.shape == first.shape and t.dtype == first.dtype for t in others):
+        return first if op.writes else torch.empty_like(first, device="meta")
+    stored = op.name == "native_batch_norm" and len(others) == 4 and not given["training"]
+    if stored and all(t.shape == first.shape[1:2] for t in others):
+        return torch.empty_like(first, device="meta"), first.new_empty(0), first.new_empty(0)
+    return None
+
+
+_ACTIVATIONS = {
     "relu",
     "gelu",
     "silu",
@@ -493,53 +516,8 @@ _SAME = {
     "sigmoid",
     "tanh",
     "add",
-    "sub",
     "mul",
-    "div",
 }
-
-
-def _known_result(op: Operation, given: dict, tensors: list[tuple[str, Tensor]]) -> Any:
-    """The result on the meta device where no check can fail: torch takes up to 2 ms to find it."""
-    first = tensors[0][1]
-    if op.name in _SAME and all(t.shape == first.shape and t.dtype == first.dtype for _, t in tensors):
-        return first if op.writes else torch.empty_like(first, device="meta")
-    if op.name == "convolution" and not given["transposed"] and len({t.dtype for _, t in tensors}) == 1:
-        w, bias, settings = (
-            given["weight"],
-            given["bias"],
-            [given[n] for n in ("stride", "padding", "dilation")],
-        )
-        fits = first.shape[1] == w.shape[1] * given["groups"] and (bias is None or bias.shape == w.shape[:1])
-        if fits and w.ndim == first.ndim and w.shape[0] % given["groups"] == 0 and min(settings[1]) >= 0:
-            windows = zip(first.shape[2:], w.shape[2:], *settings, strict=True)
-            sizes = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in windows]
-            return (
-                torch.empty(first.shape[0], w.shape[0], *sizes, dtype=w.dtype, device="meta")
-                if min(sizes) > 0
-                else None
-            )
-    if op.name in ("mm", "addmm", "bmm"):
-        left, right = (t for _, t in tensors[-2:])
-        fits = (
-            left.ndim == right.ndim
-            and left.shape[:-2] == right.shape[:-2]
-            and left.shape[-1] == right.shape[-2]
-        )
-        if fits and left.dtype == right.dtype and (op.name != "addmm" or first.shape == right.shape[1:]):
-            return torch.empty(*left.shape[:-1], right.shape[-1], dtype=left.dtype, device="meta")
-    per = None
-    if op.name == "native_batch_norm" and given["running_mean"] is not None and not given["training"]:
-        per = first.shape[1:2]
-    elif op.name == "native_layer_norm":
-        per = first.shape[first.ndim - len(given["normalized_shape"]) :]
-    if (
-        per
-        and all(t.shape == per for _, t in tensors[1:])
-        and per == tuple(given.get("normalized_shape", per))
-    ):
-        return torch.empty_like(first), first.new_empty(0), first.new_empty(0)
-    return None
 
 
 def _is_leaf(module: nn.Module) -> bool:

@@ -113,9 +113,7 @@ def over_a_constant(net, x):
     return y
 
 
-@pytest.mark.parametrize(
-    "run", [add_in_place, gate, some_channels, set_channels, chunks, copied]
-)
+@pytest.mark.parametrize("run", [add_in_place, gate, some_channels, set_channels, chunks, copied])
 def test_in_place(run):
     model = Net(run, point=conv(2, 4, 1), wide=conv(2, 4, 5, padding=2))
     assert check_field(model).size == (5, 5)
@@ -227,6 +225,7 @@ def test_values_are_followed_where_they_move(model, size, stride):
         Net(lambda net, x: F.interpolate(net.conv(x), scale_factor=0.3), conv=conv(2, 2, 1)),
         Net(lambda net, x: F.interpolate(x, size=(7, 5))),
         Net(lambda net, x: F.interpolate(x, scale_factor=2)),
+        Net(lambda net, x: net.conv(F.interpolate(x, scale_factor=2, mode="bilinear")), conv=conv(2, 2, 3)),
         nn.Sequential(conv(2, 2, 3, padding=1, padding_mode="circular")),
         Net(lambda net, x: net.conv(F.pad(x, (1, 1, 1, 1), mode="circular")), conv=conv(2, 2, 3)),
         Net(lambda net, x: net.conv(x.roll(1, 2)), conv=conv(2, 2, 3)),
@@ -238,12 +237,14 @@ def test_values_are_followed_where_they_move(model, size, stride):
         Net(tokens_and_back, mix=nn.Linear(2, 6), conv=conv(6, 3, 3)),
         Net(lambda net, x: net.conv(x.roll(3, 2).roll(-3, 2)), conv=conv(2, 3, 3)),
         Net(windows, mix=nn.Linear(2, 2)),
+        Net(lambda net, x: x + windows(net, x), mix=nn.Linear(2, 2)),
         Net(lambda net, x: torch.var_mean(x, (1,), keepdim=True)[1]),
     ],
 )
 def test_what_is_not_evenly_spaced_is_refused(model):
-    with pytest.raises(ValueError, match=r"^(Layer '\w+(\.\w+)*'|The model) [^\n]*\.$"):
-        receptive_field(model, SHAPE, "")
+    for layer in ("", None):
+        with pytest.raises(ValueError, match=r"^(Layer '\w+(\.\w+)*'|The model) [^\n]*\.$"):
+            receptive_field(model, SHAPE, layer)
     layer_table(model, SHAPE)
 
 
@@ -370,7 +371,7 @@ def test_recurrent_layers_are_counted(layer):
     )
     table = layer_table(model, SHAPE)
     expected = sum(p.numel() for name, p in layer.named_parameters() if name.startswith("weight")) * SIDE
-    assert table.total.macs == expected and table["layer"].kind == "recurrent"
+    assert table.total.macs == expected and [row.name for row in table.only("recurrent")] == ["layer"]
     assert (table["layer"].weights, table.unused_params) == (expected // SIDE, 0)
 
 
