@@ -120,7 +120,8 @@ def _is_map(step: Step) -> bool:
     """Also where what became of rows and columns is not known, and the answer a refusal."""
     if not isinstance(step.sees, Field):
         return isinstance(step.sees, Unknown)
-    lost = any(axis.loose for axis in step.sees.axes) and not step.sees.pooled and len(step.out_shape) == 4
+    lost = any(axis.loose - {1} for axis in step.sees.axes) and len(step.out_shape) == 4
+    lost = lost and not step.sees.pooled
     return lost or step.sees.is_map(step.out_shape)
 
 
