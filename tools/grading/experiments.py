@@ -23,6 +23,7 @@ from nbformat import NotebookNode, from_dict
 from torch import nn
 
 from grading.judge import Ended, Judge, StoppedByGrader, definitions
+from grading.wire import dumps
 
 LEAST_SECONDS = 1.0  # below, running again is as quick
 LARGE = 2_000_000  # bytes; larger tensors are kept once for all records
@@ -114,11 +115,7 @@ class Experiments:
     # Files: large tensors lie beside the records, each once
 
     def _dumps(self, value: object) -> bytes:
-        file = io.BytesIO()
-        pickler = pickle.Pickler(file, protocol=5)
-        pickler.persistent_id = self._keep
-        pickler.dump(value)
-        return file.getvalue()
+        return dumps(value, self._keep)
 
     def _keep(self, value: object) -> tuple | None:
         if (

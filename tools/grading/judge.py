@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import io
 import linecache
-import pickle
 import queue
 import signal
 import subprocess
@@ -34,7 +33,7 @@ from nbformat.v4 import new_output
 from torch import nn
 
 from grading import sandbox
-from grading.wire import HEAD, LARGEST_FRAME, Decoder, Opaque, WireError, parse, send
+from grading.wire import HEAD, LARGEST_FRAME, Decoder, Opaque, WireError, dumps, parse, send
 
 STOPPED = "StoppedByGrader"
 GRACE = 4.0  # seconds that a call has to end after its time
@@ -202,9 +201,9 @@ class Judge:
         except Exception as error:
             value, do = error, "raise"
         try:
-            content = pickle.dumps(value, protocol=5)
+            content = dumps(value)
         except Exception:
-            content, do = pickle.dumps(RuntimeError(str(value)[:500])), "raise"
+            content, do = dumps(RuntimeError(str(value)[:500])), "raise"
         self.line.send({"do": do}, [content])
 
     def left(self) -> float:
@@ -214,11 +213,7 @@ class Judge:
 
     def pickled(self, value: object, modules: list) -> bytes:
         """As bytes that the player can load; networks that it has already are only named."""
-        file = io.BytesIO()
-        pickler = pickle.Pickler(file, protocol=5)
-        pickler.persistent_id = lambda each: self._mark(each, modules)
-        pickler.dump(value)
-        return file.getvalue()
+        return dumps(value, lambda each: self._mark(each, modules))
 
     def _mark(self, value: object, modules: list) -> tuple | None:
         if isinstance(value, types.FunctionType):
@@ -228,7 +223,7 @@ class Judge:
                 self.callbacks.append(value)
                 return ("callback", len(self.callbacks) - 1)
         if isinstance(value, nn.Module):
-            content = pickle.dumps(value, protocol=5)
+            content = dumps(value)
             digest, known = hashlib.sha256(content).digest(), self.sent.get(id(value))
             if known is None or known[1] != digest:
                 number = len(self.sent) if known is None else known[2]
@@ -373,7 +368,7 @@ class Judge:
                 self.names[name], types.FunctionType | types.ModuleType | type
             ):
                 with contextlib.suppress(Exception):
-                    blobs.append(pickle.dumps(self.names[name], protocol=5))
+                    blobs.append(dumps(self.names[name]))
                     values.append(name)
         message = {"do": "define", "sources": sources, "names": ["<setup>"] * len(sources), "values": values}
         self.past.append((message, blobs))

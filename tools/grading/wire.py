@@ -7,8 +7,10 @@ layers of torch.nn, and checks every number. The other way the grader, which is 
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import math
+import pickle
 import struct
 from collections.abc import Callable
 from itertools import pairwise
@@ -59,6 +61,29 @@ def parse(head: bytes, rest: bytes) -> tuple[dict, list[bytes]]:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WireError("a frame that cannot be read") from error
     return message, [rest[start:end] for start, end in pairwise(ends)]
+
+
+class Pickler(pickle.Pickler):
+    """Writes of a tensor that shows a part of a larger one that part alone: 256 images, not all 60,000."""
+
+    PROTOCOL = 5
+
+    def reducer_override(self, value: object) -> object:
+        if type(value) is not torch.Tensor or value.layout != torch.strided or not value.is_contiguous():
+            return NotImplemented
+        if value.untyped_storage().nbytes() <= 2 * value.nbytes + 1000:
+            return NotImplemented
+        return value.detach().clone().requires_grad_(value.requires_grad).__reduce_ex__(self.PROTOCOL)
+
+
+def dumps(value: object, mark: Callable | None = None) -> bytes:
+    """A pickle; `mark` names what is not written into it, as `persistent_id` does."""
+    file = io.BytesIO()
+    pickler = Pickler(file, Pickler.PROTOCOL)
+    if mark:
+        pickler.persistent_id = mark
+    pickler.dump(value)
+    return file.getvalue()
 
 
 class Encoder:
