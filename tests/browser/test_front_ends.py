@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook
+from traitlets.config import Config
 
 PLAIN = ["image/png", "image/jpeg", "text/markdown", "text/plain"]  # what a code host's viewer draws itself
 VS_CODE = [  # orderOfMimeTypes in microsoft/vscode, extensions/ipynb/src/deserializers.ts
@@ -55,7 +56,8 @@ def test_a_page_without_scripts_and_network_shows_every_picture(browser, path, t
         output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output
     ]
     stored = [data for data in outputs if first_shown(data, PLAIN).startswith("image/")]
-    page, _ = HTMLExporter(display_data_priority=PLAIN).from_notebook_node(notebook)
+    config = Config(NbConvertBase={"display_data_priority": PLAIN})
+    page, _ = HTMLExporter(config=config).from_notebook_node(notebook)
     (tmp_path / "lecture.html").write_text(page, encoding="utf-8")
     context = browser.new_context(java_script_enabled=False, offline=True)
     try:
@@ -99,4 +101,5 @@ def test_an_explorer_in_notebook_7_follows_the_mouse(notebook_7):
         notebook_7.page.wait_for_timeout(50)
     notebook_7.screenshot("notebook-7", notebook_7.cell(1))
     assert notebook_7.error_outputs() == []
-    assert notebook_7.console_errors == []
+    # Notebook 7.6 itself raises this at each start, with settings of its own too.
+    assert [error for error in notebook_7.console_errors if "(reading 'schema')" not in error] == []
