@@ -16,7 +16,7 @@
 #                           half an hour, on a machine that does nothing else
 # make bench ONLY=metrics,geometry
 #                           some parts, each below ten minutes: startup, explorers, geometry, metrics, training,
-#                           speed, homework, notebooks12, notebooks34, notebooks56
+#                           speed, homework, site, notebooks12, notebooks34, notebooks56
 # make bench UPDATE=1       also write the table into benchmarks/README.md
 # make site                 the course as a web site in build/site; needs no torch
 # make serve                the same, and shows it at http://127.0.0.1:8000/ (PORT=9000: at another port)

@@ -13,8 +13,8 @@ _FILES = {"table": "tables", "photo": "photos", "classes": "guesses"}
 # What is drawn where the site brings no measurement that the setting asks for, and what is said then.
 _WITHOUT = {"receptive_field": {"effective": "theoretical only"}}
 _NOT_HERE = (
-    "This page has the effective fields of each layer's middle unit alone, so you see the theoretical box; "
-    "in JupyterLab any unit is measured."
+    "This page does not have the effective field of this unit, so you see the theoretical box. It has those of each "
+    "layer's middle unit on the photo {photos}; JupyterLab measures any."
 )
 
 
@@ -98,7 +98,8 @@ class Live:
             svg = e.measure().svg
         elif waiting:
             svg = e.description.draw({**e.values, **_WITHOUT[self.name]}, self.data).svg
-            note = _NOT_HERE
+            photos = sorted({key.split("/")[1] for key in self.data.effective})
+            note = _NOT_HERE.format(photos=" and ".join(photos))
         marked = list(e.marked)
         controls = [self._control(name, name in marked) for name in e.controls]
         said = {

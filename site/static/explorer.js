@@ -11,11 +11,11 @@
     button { cursor: pointer; }
     button.start { background: #00588a; border-color: #00588a; color: #fff; font-weight: 600; }
     :is(button, select, input):focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
-    .controls { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(270px, 100%), 1fr)); gap: 2px 16px; }
-    label { display: grid; grid-template-columns: 8.2em minmax(0, 1fr) 3.6em; gap: 0.5em; align-items: center;
+    .controls { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: 2px 16px; }
+    label { display: grid; grid-template-columns: 7.4em minmax(0, 1fr) 3.6em; gap: 0.5em; align-items: center;
       border-left: 3px solid transparent; padding-left: 4px; min-height: 36px; font-size: 0.9em; }
     label.switch { grid-template-columns: auto 1fr; }
-    label.choice { grid-template-columns: 8.2em minmax(0, 1fr); }
+    label.choice { grid-template-columns: 7.4em minmax(0, 1fr); }
     label.marked { border-left-color: #d55e00; }
     input[type="range"] { width: 100%; height: 28px; accent-color: #00588a; }
     output { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }

@@ -1,4 +1,4 @@
-"""One built site, served under a sub-path, and one browser for all tests of it."""
+"""One built site for all tests of it, served under a sub-path."""
 
 import subprocess
 from functools import partial
@@ -60,14 +60,6 @@ class Visit:
 @pytest.fixture(scope="session")
 def site(build, tmp_path_factory) -> Path:
     return build(tmp_path_factory.mktemp("served") / "some" / "where")
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if labdriver.find_browser() is None:  # tests/conftest.py turns this into a failure in CI
-        pytest.skip("no Chromium or Chrome on PATH: install one to run the browser tests")
-    with labdriver.open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")

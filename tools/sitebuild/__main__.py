@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "site"
 PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
 REVEAL = ("reveal.js", "reveal.css", "reset.css", "plugin/notes.js")
+# What the theme leaves out: a heading's level, and keys for what scrolls.
+FOR_SCREEN_READERS = {
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    "<pre>": '<pre tabindex="0">',
+}
 
 
 def build(out: Path) -> None:
@@ -37,6 +43,11 @@ def build(out: Path) -> None:
         arguments = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(SITE), "-d", f"{folder}/doctrees"]
         if build_main([*arguments, "-D", f"html_extra_path={extra}", str(source), str(out)]):
             raise lectures.PageError("Sphinx found something wrong (see above).")
+    for page in out.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for theirs, ours in FOR_SCREEN_READERS.items():
+            text = text.replace(theirs, ours)
+        page.write_text(text, encoding="utf-8")
     for left in (".buildinfo", "objects.inv"):
         (out / left).unlink(missing_ok=True)
 
