@@ -190,7 +190,7 @@ def _restore_marks(notebook: NotebookNode, wanted: dict[str, NotebookNode]) -> l
     present = {_mark(cell) for cell in notebook.cells}
     restored = 0
     for cell in notebook.cells:
-        original = by_id.get(cell.get("id")) or by_text.get(_key(cell))
+        original = by_id.get(cell.get("id")) or by_text.get(cell.source.strip()) or by_text.get(_key(cell))
         if _mark(cell) is None and original is not None and _mark(original) not in present:
             cell.metadata.nbgrader = original.metadata.nbgrader.copy()
             restored += 1
