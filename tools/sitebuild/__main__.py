@@ -50,6 +50,7 @@ def build(out: Path) -> None:
         page.write_text(text, encoding="utf-8")
     for left in (".buildinfo", "objects.inv"):
         (out / left).unlink(missing_ok=True)
+    shutil.rmtree(out / "_sources", ignore_errors=True)  # empty
 
 
 def _copy_packages(static: Path) -> None:
