@@ -123,7 +123,7 @@ def draw_topk(values: Values, data: Values) -> Picture:
     )
     right = layout.column(facts, _table(guesses, probabilities, k), gap=8)
     picture = layout.page(
-        f"{photo}: {verdict} {remark}", layout.row(_photo(guesses, photo, k), right, align="l")
+        f"{photo}: {verdict} {remark}", layout.row(_photo(guesses, photo, k), right, gap=12, align="l")
     )
     state = {
         "target": guesses.target,
