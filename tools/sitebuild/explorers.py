@@ -65,7 +65,7 @@ def element(name: str, settings: dict, attributes: str = "") -> str:
     said = escape(json.dumps(settings, ensure_ascii=False), quote=True)
     return (
         f'<course-explorer name="{name}" settings="{said}"{attributes}>{picture}'
-        f"<noscript><p>{WITHOUT_JAVASCRIPT}</p></noscript></course-explorer>"
+        f"<noscript><span>{WITHOUT_JAVASCRIPT}</span></noscript></course-explorer>"
     )
 
 
