@@ -37,7 +37,8 @@
       worker = new Worker(new URL("worker.js", here), { type: "module" });
       worker.onmessage = ({ data }) => {
         if ("progress" in data) open.forEach((explorer) => explorer.onprogress(data.progress));
-        else open.get(data.id)?.onanswer(data);
+        else if (data.id) open.get(data.id)?.onanswer(data);
+        else open.forEach((explorer) => explorer.onanswer(data));
       };
       worker.onerror = (event) => {
         event.preventDefault();

@@ -51,6 +51,12 @@ function answer({ live, data, json, explorers }, { id, name, settings, link, con
   return text;
 }
 
+// Pyodide waits for ever where a file of its own does not come.
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  self.postMessage({ failed: String(event.reason?.message ?? event.reason) });
+});
+
 const ready = start();
 self.onmessage = async ({ data: asked }) => {
   try {
