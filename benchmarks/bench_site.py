@@ -78,7 +78,7 @@ def lecture(browser, base: str) -> Iterator[dict]:
         seconds.append(time.perf_counter() - start)
         page.wait_for_load_state()
         if len(seconds) == 1:
-            texts = [answer.body() for url, answer in fetched.items() if not url.endswith(PICTURES)]
+            texts = [answer.body() for url, answer in list(fetched.items()) if not url.endswith(PICTURES)]
             sent = sum(len(gzip.compress(text)) for text in texts)
             elsewhere = sum(not url.startswith((base, "data:")) for url in fetched)
         page.close()
