@@ -42,6 +42,10 @@ class VBox(_Box):
         return {}
 
 
+class HBox(_Box):
+    pass
+
+
 class GridBox(_Box):
     pass
 
@@ -49,6 +53,10 @@ class GridBox(_Box):
 class HTML(Widget):
     def __init__(self, value="", **given):
         super().__init__(value=value, **given)
+
+
+class Label(HTML):
+    pass
 
 
 class Checkbox(ValueWidget):
