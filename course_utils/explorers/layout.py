@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
 from typing import NamedTuple
 
 from course_utils.explorers import svg
@@ -107,7 +108,7 @@ def shift(block: Block, right: float = 0, down: float = 0) -> Block:
 
 def row(*blocks: Block, gap: float = 8, align: str = "c") -> Block:
     """Blocks beside each other; `align` is l (tops on a line), c or r (bottoms)."""
-    width, height = sum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)
+    width, height = fsum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)
 
     def draw(x: float, y: float) -> str:
         drawn = []
@@ -121,7 +122,7 @@ def row(*blocks: Block, gap: float = 8, align: str = "c") -> Block:
 
 def column(*blocks: Block, gap: float = 4, align: str = "l") -> Block:
     """Blocks below each other; `align` is l, c or r."""
-    width, height = max(b.width for b in blocks), sum(b.height for b in blocks) + gap * (len(blocks) - 1)
+    width, height = max(b.width for b in blocks), fsum(b.height for b in blocks) + gap * (len(blocks) - 1)
 
     def draw(x: float, y: float) -> str:
         drawn = []
@@ -161,7 +162,7 @@ def table(
             y += height
         return "".join(drawn)
 
-    return Block(sum(widths) + gap * (len(widths) - 1), sum(heights), draw)
+    return Block(fsum(widths) + gap * (len(widths) - 1), fsum(heights), draw)
 
 
 def legend(*entries: tuple[str, str], gap: float = 14) -> Block:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from html import escape
+from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
 from pathlib import Path
 
 from course_utils.colours import COLOURS
@@ -78,7 +79,7 @@ def advances(bold: bool) -> dict[str, float]:
 def text_width(words: str, size: float = SIZE, bold: bool = False) -> float:
     """Pixels that the words take in DejaVu Sans, which is wider than the fonts browsers put in its place."""
     known = advances(bold)
-    return size * sum(known.get(c, _BEYOND) for c in words)
+    return size * fsum(known.get(c, _BEYOND) for c in words)
 
 
 def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -> str:

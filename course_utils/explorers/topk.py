@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
@@ -98,7 +98,7 @@ class Guesses(NamedTuple):
     def probabilities(self, temperature: float) -> list[float]:
         """The softmax of the logits divided by the temperature, best first."""
         powers = [exp((logit - self.logits[0]) / temperature) for logit in self.logits]
-        total = sum(powers)
+        total = fsum(powers)
         return [power / total for power in powers]
 
 
@@ -132,7 +132,7 @@ def draw_topk(values: Values, data: Values) -> Picture:
         "top": guesses.order[:k],
         "probabilities": probabilities[:_ROWS],
         "target_probability": probabilities[rank - 1],
-        "covered": sum(probabilities[:k]),
+        "covered": fsum(probabilities[:k]),
     }
     return Picture(picture, state)
 
@@ -142,7 +142,7 @@ def _remark(probabilities: list[float], k: int, temperature: float) -> str:
     change = (
         "" if round(temperature, 6) == 1 else f" ({'flatter' if temperature > 1 else 'steeper'} than at 1)"
     )
-    held = percent(min(sum(probabilities[:k]), 1))
+    held = percent(min(fsum(probabilities[:k]), 1))
     return f"{first} {held} of the probability at temperature {temperature:.3g}{change}."
 
 
