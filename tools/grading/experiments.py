@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import time
 import types
 from pathlib import Path
@@ -23,7 +22,7 @@ from nbformat import NotebookNode, from_dict
 from torch import nn
 
 from grading.judge import Ended, Judge, StoppedByGrader, definitions
-from grading.wire import dumps
+from grading.wire import dumps, loads
 
 LEAST_SECONDS = 1.0  # below, running again is as quick
 LARGE = 2_000_000  # bytes; larger tensors are kept once for all records
@@ -139,9 +138,7 @@ class Experiments:
             return None
 
     def _loads(self, content: bytes) -> object:
-        unpickler = pickle.Unpickler(io.BytesIO(content))
-        unpickler.persistent_load = self._kept
-        return unpickler.load()
+        return loads(content, self._kept)
 
     def _kept(self, mark: tuple) -> torch.Tensor:
         name, parameter, grad = mark

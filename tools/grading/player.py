@@ -22,7 +22,7 @@ from IPython.core.displayhook import CapturingDisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from wire import HEAD, Encoder, parse, send
+from wire import HEAD, Encoder, loads, parse, send
 
 SHOWN = ("text/plain", "image/png")  # of what a cell displays; nothing that a browser could run
 FRAMES = 30  # of a traceback
@@ -146,9 +146,7 @@ class Player:
         self.answer({"shown": _shown(shown)}, **outcome)
 
     def load(self, blob: bytes) -> object:
-        unpickler = pickle.Unpickler(io.BytesIO(blob))
-        unpickler.persistent_load = self.find
-        return unpickler.load()
+        return loads(blob, self.find)
 
     def find(self, mark: tuple) -> object:
         kind, number = mark
