@@ -7,6 +7,8 @@
 # make handin WEEK=week2 NAME=Kim   check your notebook in notebooks/homework/mine, make it ready to send
 # make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
 # make grade ALL=1          also what has not changed since the last time
+# make grade ME=1           grade your own notebooks, notebooks/homework/mine: the weeks in a line
+# make grade TRUST=1        where submissions cannot be kept apart (no bubblewrap): run them with your rights
 # make check                lint and the quick tests, in under a minute
 # make test                 everything, for developers: also notebooks with training cut short, JupyterLab in a
 #                           browser; up to 15 minutes
@@ -14,8 +16,10 @@
 #                           half an hour, on a machine that does nothing else
 # make bench ONLY=metrics,geometry
 #                           some parts, each below ten minutes: startup, explorers, geometry, metrics, training,
-#                           speed, homework, notebooks12, notebooks34, notebooks56
+#                           speed, homework, site, notebooks12, notebooks34, notebooks56
 # make bench UPDATE=1       also write the table into benchmarks/README.md
+# make site                 the course as a web site in build/site; needs no torch
+# make serve                the same, and shows it at http://127.0.0.1:8000/ (PORT=9000: at another port)
 #
 # Each of them first sets up .venv if it must. Variables, all optional:
 #   PYTHON=python3.13       the Python that makes .venv
@@ -28,6 +32,8 @@
 VENV = .venv
 NB =
 ALL =
+ME =
+TRUST =
 PORT =
 ONLY =
 UPDATE =
@@ -45,10 +51,11 @@ STATE = $(CURDIR)/build/jupyter
 STATE_ENV = JUPYTER_CONFIG_DIR="$(STATE)/config" JUPYTER_DATA_DIR="$(STATE)/data" \
 	JUPYTER_RUNTIME_DIR="$(STATE)/runtime" IPYTHONDIR="$(STATE)/ipython" MPLCONFIGDIR="$(STATE)/matplotlib"
 export PYTHONPATH =
+export PYTHONDONTWRITEBYTECODE =
 export JUPYTER_PATH =
 export JUPYTER_CONFIG_PATH =
 
-.PHONY: help lab update test check bench execute homework handin grade lint setup setup-test
+.PHONY: help lab update test check bench execute homework handin grade lint setup setup-test site serve
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -79,14 +86,15 @@ handin: setup
 	@$(PY) tools/handin.py "$(WEEK)" "$(NAME)"
 
 grade: setup
-	@$(STATE_ENV) $(PY) tools/grade.py $(if $(ALL),--all)
+	@$(STATE_ENV) $(PY) tools/grade.py $(if $(ALL),--all) $(if $(ME),--me) $(if $(TRUST),--trust)
 
 lint: setup-test
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
 check: lint
-	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not browser"
+	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --hypothesis-profile=quick \
+		-m "not slow and not browser"
 
 # Three files of tests at a time, since some wait for a browser; then the lectures in pairs, a thread each.
 test: lint
@@ -100,3 +108,10 @@ bench: setup-test
 	@$(PY) -c "import torchscan" 2>/dev/null || $(PY) -m pip install --quiet \
 		--disable-pip-version-check --constraint constraints.txt --editable ".[bench]" || true
 	@$(STATE_ENV) $(PY) benchmarks/bench.py --only "$(ONLY)" $(if $(UPDATE),--update)
+
+site:
+	@sh tools/site.sh
+
+serve: site
+	@echo "The site is at http://127.0.0.1:$(or $(PORT),8000)/ (Ctrl-C ends it)."
+	@build/site-venv/bin/python -m http.server --bind 127.0.0.1 --directory build/site $(or $(PORT),8000) 2>/dev/null

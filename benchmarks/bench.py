@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench_table import HEAD, ROOT, attempt, conditions, line, progress, report, update_section
 
-PARTS = ("startup", "explorers", "geometry", "metrics", "training", "speed", "homework")
+PARTS = ("startup", "explorers", "geometry", "metrics", "training", "speed", "homework", "site")
 PARTS += ("notebooks12", "notebooks34", "notebooks56")
 DIGITS = "0123456789"
 OUT, PAGE = ROOT / "build" / "bench.md", ROOT / "benchmarks" / "README.md"

@@ -10,26 +10,27 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import ipywidgets
 from bench_table import attempt, progress, row
 
 from course_utils import explorers
-from course_utils.explorers import network, residual
+from course_utils.data import photos
+from course_utils.explorers import network, receptive_field, residual
 from course_utils.explorers.base import Explorer
 
 UPDATES, MATPLOTLIB_UPDATES = 500, 30
-MEASURED = (
-    "conv_explorer",
-    "receptive_field_explorer",
-    "network_explorer",
-    "topk_explorer",
-    "inception_explorer",
-    "vgg_explorer",
-    "residual_explorer",
-)
-PREPARED = {"network_explorer": network.every_key, "residual_explorer": residual.every_key}
+PHOTOS = [photo.name for photo in photos()]
+PREPARED = {  # what an idle kernel looks up in a notebook's first minute
+    "network_explorer": network.every_key,
+    "residual_explorer": residual.every_key,
+    "receptive_field_explorer": lambda: [
+        *(f"layers/{name}" for name in receptive_field.FIELD_NETWORKS),
+        *(f"photo/{name}" for name in PHOTOS),
+    ],
+    "topk_explorer": lambda: [f"guesses/{name}" for name in PHOTOS],
+}
 
 
 class Recorder:
@@ -99,12 +100,12 @@ def conv_with_matplotlib(sizes: list[int]) -> Callable[..., None]:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    from course_utils.explorers.conv import numbers, unread
+    from course_utils.explorers.conv import read_layer, unread
 
     def redraw(**values: object) -> None:
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 5))
         try:
-            reach, state = numbers(values)
+            reach, state = read_layer(values)
         except ValueError as error:
             figure.suptitle(str(error))
         else:
@@ -152,7 +153,7 @@ def updates_of(name: str, updates: int) -> tuple[list[float], list[int]]:
     explorer = getattr(explorers, name)()
     record(explorer)
     timed(explorer.controls, 50)  # fonts and caches
-    for key in PREPARED.get(name, tuple)():  # in a notebook an idle kernel does this in the first minute
+    for key in PREPARED.get(name, tuple)():
         explorer.data[key]
     return timed(explorer.controls, updates)
 
@@ -182,7 +183,7 @@ def own(name: str, updates: int) -> dict:
     return each
 
 
-def rows(names: tuple[str, ...] = MEASURED, updates: int = UPDATES) -> Iterator[dict]:
+def rows(names: Sequence[str] = explorers.__all__, updates: int = UPDATES) -> Iterator[dict]:
     """conv_explorer beside matplotlib, then every explorer against its goals."""
     yield from attempt("explorers: beside matplotlib", lambda: beside_matplotlib(updates))
     for name in names:

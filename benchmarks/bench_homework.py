@@ -1,6 +1,6 @@
 """Grading: seconds of a week's notebook with all answers in it, and the pace with six wrong answers and two bad ends.
 
-Goals: 60 s for a notebook, from its first cell to its last; twenty submissions in five minutes. The submissions
+Goals: 60 s for a notebook; twenty submissions in five minutes. The submissions
 are those of tests/homework/test_weeks.py, which look at the points.
 """
 
@@ -8,10 +8,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
-import nbformat
 from bench_table import ROOT, attempt, row
 
 sys.path += [str(ROOT / "tools"), str(ROOT / "tests" / "homework")]
@@ -24,22 +22,14 @@ from tiny import hand_in_week
 NOTEBOOK_SECONDS, SUBMISSION_SECONDS = 60, 300 / 20
 
 
-def seconds_of(path: Path) -> float:
-    """From the first cell's start to the last cell's end, as nbgrader stored them."""
-    cells = [cell for cell in nbformat.read(path, as_version=4).cells if "execution" in cell.metadata]
-    first, last = cells[0].metadata.execution, cells[-1].metadata.execution
-    moments = first["iopub.execute_input"], last["iopub.status.idle"]
-    start, end = (datetime.fromisoformat(moment) for moment in moments)
-    return (end - start).total_seconds()
-
-
 def full(week: str) -> dict:
     """The master's answers of one week."""
     with tempfile.TemporaryDirectory() as folder:
         course = course_of(week, Path(folder))
         hand_in_week(course, "full", week, filled_in(week))
+        start = time.perf_counter()
         grade_all(course)
-        seconds = seconds_of(course / "autograded" / "full" / week / f"{week}.ipynb")
+        seconds = time.perf_counter() - start
     return row(f"Homework {week}, all answers", seconds, unit="s", goal=f"ours <= {NOTEBOOK_SECONDS}")
 
 

@@ -10,16 +10,13 @@ COLOURS = {  # Okabe & Ito 2008: told apart by colour-blind readers and in grey 
     "grey": "#7F7F7F",
     "black": "#222222",
 }
-FAMILIES = {  # the first prefix that fits decides
+FAMILIES = {  # the first prefix that fits decides; "mini" before it does not count
     "plain": "vermilion",
     "resnet": "blue",
     "residual": "blue",
     "vgg": "green",
-    "minivgg": "green",
     "alexnet": "orange",
-    "minialexnet": "orange",
     "googlenet": "purple",
-    "minigooglenet": "purple",
     "inception": "purple",
     "lenet": "sky",
     "mlp": "black",
@@ -29,7 +26,5 @@ FAMILIES = {  # the first prefix that fits decides
 
 def family_colour(name: str, otherwise: str = "grey") -> str:
     """The colour of a network's family ("ResNet-50", "resnet18", "VGG-16", ...), else that named `otherwise`."""
-    letters = "".join(c for c in name.lower() if c.isalpha())
-    return COLOURS[
-        next((colour for prefix, colour in FAMILIES.items() if letters.startswith(prefix)), otherwise)
-    ]
+    letters = "".join(c for c in name.lower() if c.isalpha()).removeprefix("mini")
+    return COLOURS[next((FAMILIES[prefix] for prefix in FAMILIES if letters.startswith(prefix)), otherwise)]

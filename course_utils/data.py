@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.words import described
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -81,14 +83,12 @@ class ImageSet:
         for values in (self.mean, self.std):
             _per_channel(values, self.images)
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.long or self.labels.ndim != 1:
-            raise ValueError(f"labels must be a long tensor of shape [N], not {_describe(self.labels)}.")
+            raise ValueError(f"labels must be a long tensor of shape [N], not {described(self.labels)}.")
         if len(self.labels) != len(self.images):
             raise ValueError(f"{len(self.images)} images need as many labels, not {len(self.labels)}.")
-        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
-            raise ValueError(
-                f"labels run from {int(self.labels.min())} to {int(self.labels.max())}, "
-                f"but with {len(self.classes)} classes they must lie in 0 to {len(self.classes) - 1}."
-            )
+        low, high = map(int, self.labels.aminmax()) if len(self.labels) else (0, -1)
+        if low < 0 or high >= len(self.classes):
+            raise ValueError(f"labels must lie in 0 to {len(self.classes) - 1}, not {low} to {high}.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -104,7 +104,7 @@ class ImageSet:
         generator: torch.Generator | None = None,
         augment: Augment | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) until every image was given once; the last batch may be short.
+        """Pairs (images, labels) until every image was given once; the last batch may be short.
 
         Without shuffle a batch is a view of the set: do not write to it.
         generator: a CPU generator; the same seed gives the same order and the same augmentation.
@@ -114,20 +114,17 @@ class ImageSet:
         """
         if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
-        return self._batches(batch_size, shuffle, generator, augment)
-
-    def _batches(
-        self, batch_size: int, shuffle: bool, generator: torch.Generator | None, augment: Augment | None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
-        for start in range(0, len(self), batch_size):
-            if order is None:
-                images = self.images[start : start + batch_size]
-                labels = self.labels[start : start + batch_size]
-            else:
-                chosen = order[start : start + batch_size]
-                images, labels = self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
-            yield (images if augment is None else augment(images, generator=generator)), labels
+
+        def batch(start: int) -> tuple[Tensor, Tensor]:
+            rows = slice(start, start + batch_size)
+            images, labels = (
+                values[rows] if order is None else values.index_select(0, order[rows])
+                for values in (self.images, self.labels)
+            )
+            return (images if augment is None else augment(images, generator=generator)), labels
+
+        return map(batch, range(0, len(self), batch_size))
 
     def subset(
         self,
@@ -158,9 +155,7 @@ class ImageSet:
         if indices.shape == (0,):
             return torch.zeros(0, dtype=torch.long)
         if indices.ndim != 1 or indices.dtype.kind not in "biu":
-            raise ValueError(
-                f"a subset takes a number, a list of whole numbers or a mask, not {which!r:.60}."
-            )
+            raise ValueError(f"a subset takes a number, whole numbers or a mask, not {which!r:.60}.")
         if indices.dtype.kind == "b":
             if len(indices) != len(self):
                 raise ValueError(f"a mask for {len(self)} images needs that length, not {len(indices)}.")
@@ -172,24 +167,18 @@ class ImageSet:
     def _choose(self, count: int, balanced: bool, generator: torch.Generator | None) -> Tensor:
         if not 0 <= count <= len(self):
             raise ValueError(f"a subset of {len(self)} images has 0 to {len(self)} images, not {count}.")
-        order = (
-            torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
-        )
+        order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
         if not balanced:
             return order[:count]
         per_class, rest = divmod(count, len(self.classes))
         if rest:
             raise ValueError(f"{count} images cannot be shared equally among {len(self.classes)} classes.")
         labels = self.labels.cpu()[order]
-        chosen = torch.zeros(len(self), dtype=torch.bool)
-        for label, name in enumerate(self.classes):
-            members = (labels == label).nonzero().flatten()
-            if len(members) < per_class:
-                raise ValueError(
-                    f"class {name!r} has {len(members)} images, fewer than the {per_class} asked for."
-                )
-            chosen[members[:per_class]] = True
-        return order[chosen]
+        members = [(labels == label).nonzero()[:per_class, 0] for label in range(len(self.classes))]
+        for name, found in zip(self.classes, members, strict=True):
+            if len(found) < per_class:
+                raise ValueError(f"class {name!r} has {len(found)} images, not the {per_class} asked for.")
+        return order[torch.cat(members).sort().values]
 
     def pixels(self) -> Tensor:
         """The images as they look: normalisation undone, values 0 (black) to 1."""
@@ -209,7 +198,7 @@ def to_pixels(
     Raises ValueError for other shapes, and for means that are not as many as the channels.
     """
     if not isinstance(images, Tensor) or images.ndim not in (3, 4) or not images.is_floating_point():
-        raise ValueError(f"to_pixels takes float images [C, H, W] or [N, C, H, W], not {_describe(images)}.")
+        raise ValueError(f"to_pixels takes float images [C, H, W] or [N, C, H, W], not {described(images)}.")
     return (images * _per_channel(std, images) + _per_channel(mean, images)).clamp(0, 1)
 
 
@@ -220,19 +209,15 @@ def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         numbers = torch.zeros(0)
     if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
-        raise ValueError(
-            f"mean and std have a number for each channel ({channels}) or one for all, not {values!r}."
-        )
+        raise ValueError(f"mean and std have one number or {channels}, one for each channel, not {values!r}.")
     return numbers.view(-1, 1, 1).to(images.device)
 
 
-def _check_images(images: Tensor) -> None:
+def _check_images(images: Tensor, channels: int | None = None) -> None:
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
-        raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {_describe(images)}.")
-
-
-def _describe(value: object) -> str:
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {described(images)}.")
+    if channels not in (None, images.shape[1]):
+        raise ValueError(f"colours need images with {channels} channels, not {images.shape[1]}.")
 
 
 # Fashion-MNIST
@@ -246,15 +231,11 @@ def fashion_mnist() -> tuple[ImageSet, ImageSet]:
     Raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
     Source: Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747.
     """
-    train_images, train_labels = _read_part("train")
-    test_images, test_labels = _read_part("t10k")
-    mean, std = train_images.mean(), train_images.std()
-    statistics = ((mean.item(),), (std.item(),))
-    for images in (train_images, test_images):
-        images.sub_(mean).div_(std)
-    return (
-        ImageSet(train_images, train_labels, FASHION_MNIST_CLASSES, *statistics),
-        ImageSet(test_images, test_labels, FASHION_MNIST_CLASSES, *statistics),
+    train, test = _read_part("train"), _read_part("t10k")
+    mean, std = train[0].mean(), train[0].std()
+    return tuple(
+        ImageSet(images.sub_(mean).div_(std), labels, FASHION_MNIST_CLASSES, (mean.item(),), (std.item(),))
+        for images, labels in (train, test)
     )
 
 
@@ -316,7 +297,7 @@ def rgb_covariance(images: Tensor) -> Tensor:
 
     Raises ValueError for images that do not have three channels.
     """
-    _check_rgb(images)
+    _check_images(images, channels=3)
     return torch.cov(images.transpose(0, 1).flatten(1))
 
 
@@ -335,7 +316,7 @@ def pca_lighting(
     Raises ValueError for images that do not have three channels or a covariance that is not [3, 3].
     Source: Krizhevsky et al. 2012, section 4.1: [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]^T.
     """
-    _check_rgb(images)
+    _check_images(images, channels=3)
     if covariance is None:
         covariance = rgb_covariance(images)
     if covariance.shape != (3, 3):
@@ -343,12 +324,6 @@ def pca_lighting(
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance.to(images))
     alphas = std * torch.randn(len(images), 3, generator=generator).to(images)
     return images + ((alphas * eigenvalues) @ eigenvectors.T)[:, :, None, None]
-
-
-def _check_rgb(images: Tensor) -> None:
-    _check_images(images)
-    if images.shape[1] != 3:
-        raise ValueError(f"colours need images with 3 channels, not {images.shape[1]}.")
 
 
 def ten_crop(images: Tensor, size: int) -> Tensor:
@@ -432,7 +407,7 @@ def as_rgb(image: "Image") -> "Image":
     from PIL import Image, ImageOps
 
     if not isinstance(image, Image.Image):
-        raise ValueError(f"a photograph is a PIL image, not {_describe(image)}.")
+        raise ValueError(f"a photograph is a PIL image, not {described(image)}.")
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
         values = np.asarray(image)
@@ -456,9 +431,7 @@ def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
     path = data_folder() / f"{name}.csv"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in data_folder().glob("*.csv")))
-        raise ValueError(
-            f"There is no table {name!r} in {data_folder()}, only {known or 'none'}; {_cure('')}"
-        )
+        raise ValueError(f"No table {name!r} stands in {data_folder()}, only {known or 'none'}; {_cure('')}")
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 

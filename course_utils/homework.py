@@ -58,9 +58,8 @@ def check(
     maps a sentence to the value which that mistake gives; one that gives the right value here is passed over.
     The function works on copies and has `seconds`, where the system has an alarm.
     """
-    _tried.update(
-        (getattr(function, "__name__", ""), *getattr(getattr(function, "__code__", None), "co_names", ()))
-    )
+    code = getattr(function, "__code__", None)
+    _tried.update((getattr(function, "__name__", ""), *getattr(code, "co_names", ())))
     call = _describe_call(function, arguments, keywords)
     must_raise = isinstance(expected, type) and issubclass(expected, Exception)
     try:
@@ -81,9 +80,9 @@ def check(
     if must_raise:
         raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{_hint(got)}")
     if not _same(got, expected, tolerance):
-        reason = (
-            _wrong_kind(got, expected) or _matching(got, mistakes, expected) or _wrong_shape(got, expected)
-        )
+        reason = _wrong_kind(got, expected) or _matching(got, mistakes, expected)
+        if not reason and isinstance(expected, Tensor) and got.shape != expected.shape:
+            reason = f"\nThe shape is {list(got.shape)}, wanted is {list(expected.shape)}."
         raise WrongAnswer(f"{call} gave {_show(got)}.\nExpected: {_show_beside(expected, got)}.{reason}")
 
 
@@ -99,8 +98,10 @@ def check_entry(
     value = _plain(value)
     if value is None or value is Ellipsis:
         raise WrongAnswer(f"{name} is still empty. Wanted: {question}.")
-    if digest(name, value) != answer:
-        reason = _matching(value, _opened(name, value, mistakes)) or _nearly(name, value, answer)
+    own = digest(name, value)
+    if own != answer:
+        opened = {sentence: value if wrong == own else wrong for sentence, wrong in (mistakes or {}).items()}
+        reason = _matching(value, opened) or _nearly(name, value, answer)
         raise WrongAnswer(f"{name} = {_show(value)} is not {question}.{reason}")
 
 
@@ -157,11 +158,6 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _opened(name: str, value: object, mistakes: Mapping[str, object] | None) -> dict[str, object]:
-    own = digest(name, value)
-    return {sentence: value if wrong == own else wrong for sentence, wrong in (mistakes or {}).items()}
-
-
 def _nearly(name: str, value: object, answer: str) -> str:
     """What keeps a right entry from being one: its quotes, or that it was not rounded."""
     try:
@@ -179,26 +175,21 @@ def _plain(value: object) -> object:
         return value.detach().item() if value.ndim == 0 else value.detach()
     if hasattr(value, "__array__"):
         array = np.asarray(value)  # of NumPy, or of what converts to it
-        return (
-            array.item() if array.ndim == 0 else torch.tensor(array) if array.dtype.kind in "bif" else value
-        )
+        if array.ndim == 0:
+            return array.item()
+        return torch.tensor(array) if array.dtype.kind in "bif" else value
     return value
 
 
 def _same(got: object, wanted: object, tolerance: float) -> bool:
     if isinstance(wanted, Tensor):
-        return (
-            isinstance(got, Tensor)
-            and got.shape == wanted.shape
-            and torch.allclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
-        )
+        alike = isinstance(got, Tensor) and got.shape == wanted.shape
+        return alike and torch.allclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         got = list(got) if isinstance(got, Tensor) else got
-        return (
-            isinstance(got, Sequence)
-            and len(got) == len(wanted)
-            and all(_same(_plain(g), w, tolerance) for g, w in zip(got, wanted, strict=True))
-        )
+        if not isinstance(got, Sequence) or len(got) != len(wanted):
+            return False
+        return all(_same(_plain(g), w, tolerance) for g, w in zip(got, wanted, strict=True))
     if isinstance(wanted, Integral):
         return isinstance(got, Integral) and got == wanted
     if isinstance(wanted, Real):
@@ -210,8 +201,7 @@ def _matching(got: object, mistakes: Mapping[str, object] | None, expected: obje
     fitting = [
         sentence
         for sentence, value in (mistakes or {}).items()
-        if _equal(got, value)
-        and not _equal(expected, value)  # what gives the right value here explains nothing
+        if _equal(got, value) and not _equal(expected, value)  # the right value here would explain nothing
     ]
     return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
 
@@ -232,12 +222,6 @@ def _wrong_kind(got: object, wanted: object) -> str:
         return f"\nA tensor is wanted; this is of type {type(got).__name__}."
     if isinstance(wanted, Real) and not isinstance(got, Real):
         return f"\nOne number is wanted; this is of type {type(got).__name__}."
-    return ""
-
-
-def _wrong_shape(got: object, wanted: object) -> str:
-    if isinstance(wanted, Tensor) and got.shape != wanted.shape:
-        return f"\nThe shape is {list(got.shape)}, wanted is {list(wanted.shape)}."
     return ""
 
 
@@ -267,9 +251,9 @@ def _describe_error(error: Exception, locked: Collection[str]) -> str:
 
 def _show(value: object) -> str:
     if isinstance(value, Tensor):
-        if value.numel() <= 16:
-            return str(_rounded(value.tolist()))
-        return f"a tensor of shape {list(value.shape)}"
+        return (
+            str(_rounded(value.tolist())) if value.numel() <= 16 else f"a tensor of shape {list(value.shape)}"
+        )
     if isinstance(value, list | tuple):
         inside = ", ".join(_show(_plain(each)) for each in value[:8]) + (", ..." if len(value) > 8 else "")
         return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
@@ -288,22 +272,20 @@ def _rounded(value: object) -> object:
 
 
 def _show_beside(wanted: object, got: object) -> str:
-    if not isinstance(wanted, Tensor) or wanted.numel() <= 16 or not isinstance(got, Tensor):
-        return _show(wanted)
-    if got.shape != wanted.shape:
+    large = isinstance(wanted, Tensor) and wanted.numel() > 16
+    if not large or not isinstance(got, Tensor) or got.shape != wanted.shape:
         return _show(wanted)
     first = (got.double() - wanted.double()).abs().gt(1e-5).nonzero()[0].tolist()
-    place = tuple(first)
-    return f"{_show(wanted)} with {wanted[place]:.5g} in place of {got[place]:.5g} at {first}"
+    right, wrong = wanted[tuple(first)], got[tuple(first)]
+    return f"{_show(wanted)} with {right:.5g} in place of {wrong:.5g} at {first}"
 
 
 def _explain_missing_name(
     shell: object, kind: type, error: NameError, trace: object, tb_offset: int | None = None
 ) -> None:
     frame, _ = list(traceback.walk_tb(trace))[-1]
-    if re.search(
-        r"^(check|check_entry|require)\(", "".join(linecache.getlines(frame.f_code.co_filename)), re.MULTILINE
-    ):
+    lines = linecache.getlines(frame.f_code.co_filename)
+    if any(re.match(r"(check|check_entry|require)\(", line) for line in lines):
         text = f"{error.name} is not defined: run the cell above first. A cell with a SyntaxError defines nothing."
         error._render_traceback_ = lambda: textwrap.wrap(text, LINE)
     shell.showtraceback((kind, error, trace), tb_offset=tb_offset)

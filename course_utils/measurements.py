@@ -33,10 +33,8 @@ def layer_signals(model: "ResNet", images: Tensor, targets: Tensor) -> Signals:
     images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
     """
     activations: list[Tensor] = []
-    hooks = [
-        part.relu.register_forward_hook(lambda _, __, out: activations.append(out))
-        for part in (model, *_blocks(model))
-    ]
+    relus = [part.relu for part in (model, *_blocks(model))]
+    hooks = [relu.register_forward_hook(lambda _, __, out: activations.append(out)) for relu in relus]
     try:
         with unchanged(model), torch.enable_grad():
             device = model.conv1.weight.device
@@ -51,11 +49,10 @@ def layer_signals(model: "ResNet", images: Tensor, targets: Tensor) -> Signals:
 
 def main_path(model: "ResNet") -> list[nn.Conv2d]:
     """The convolutions of a residual or plain network from first to last, without those of the shortcuts."""
-    children = [child for block in _blocks(model) for child in block.named_children()]
-    return [
-        model.conv1,
-        *(child for name, child in children if name != "downsample" and isinstance(child, nn.Conv2d)),
+    children = [
+        child for block in _blocks(model) for name, child in block.named_children() if name != "downsample"
     ]
+    return [model.conv1, *(child for child in children if isinstance(child, nn.Conv2d))]
 
 
 def remember(model: nn.Module) -> Callable[[], None]:
@@ -85,9 +82,8 @@ def unchanged(model: nn.Module) -> Iterator[None]:
 
 
 def _blocks(model: "ResNet") -> list[nn.Module]:
-    return [
-        block for block in model.blocks if hasattr(block, "residual")
-    ]  # a deleted one has left its shortcut
+    # A deleted block has left its shortcut, which is no block.
+    return [block for block in model.blocks if hasattr(block, "residual")]
 
 
 def _norms(tensors: Iterable[Tensor]) -> list[float]:

@@ -4,10 +4,13 @@ Logits are scores `[N, classes]`, one row an image; targets are class numbers `[
 Every rate is a fraction between 0 and 1, taken over images, never over batches.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+from course_utils.words import described
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _CHUNK = 1024  # rows compared at once: the comparison's booleans then stay in the cache
@@ -22,12 +25,19 @@ def target_ranks(logits: Tensor, targets: Tensor) -> Tensor:
     Raises ValueError where shapes or types do not fit, where nothing was given, where a target is no class
     and where a logit is NaN.
     """
-    _check(logits, targets)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
+        raise ValueError(f"logits are floating point of shape [N, classes]; got {described(logits)}")
+    _check_classes("targets", targets, logits.shape[1])
+    if len(logits) != len(targets):
+        raise ValueError(f"one target per row is needed; got {len(logits)} rows and {len(targets)} targets")
+    if bool(torch.isnan(logits).any()):
+        raise ValueError("a logit is NaN, so no order can be given; check the model's loss and learning rate")
     targets = targets.to(device=logits.device, dtype=torch.int64)
     ranks = torch.empty(len(targets), dtype=torch.int64, device=logits.device)
     for start in range(0, len(targets), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        ranks[rows] = _ranks_of(logits[rows], targets[rows])
+        scores = logits[rows].gather(1, targets[rows, None])
+        ranks[rows] = (logits[rows] >= scores).sum(dim=1) - 1  # minus the target itself
     return ranks
 
 
@@ -37,9 +47,8 @@ def topk_errors(logits: Tensor, targets: Tensor, ks: Sequence[int] = (1, 5)) -> 
     Shapes as in `target_ranks`; raises ValueError as it does, and where a k is not between 1 and the
     number of classes. Source: CSC321 lecture 12, "ImageNet"; Russakovsky et al. 2015, section 4.1.
     """
-    ks = checked_ks(ks, logits)
     ranks = target_ranks(logits, targets)
-    return {k: (ranks >= k).sum().item() / len(ranks) for k in ks}
+    return {k: (ranks >= k).sum().item() / len(ranks) for k in checked_ks(ks, logits.shape[1])}
 
 
 def topk_error(logits: Tensor, targets: Tensor, k: int = 1) -> float:
@@ -60,18 +69,13 @@ class TopKMeter:
 
     def __init__(self, ks: Sequence[int] = (1, 5)) -> None:
         self.ks = checked_ks(ks)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every batch."""
         self.count = 0
         self._wrong = dict.fromkeys(self.ks, 0)
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Count one batch; a batch that does not fit raises ValueError and leaves the counts as they were."""
-        checked_ks(self.ks, logits)
         ranks = target_ranks(logits, targets)
-        for k in self.ks:
+        for k in checked_ks(self.ks, logits.shape[1]):
             self._wrong[k] += int((ranks >= k).sum())
         self.count += len(ranks)
 
@@ -90,67 +94,33 @@ def confusion_matrix(predictions: Tensor, targets: Tensor, num_classes: int) -> 
     """
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f"num_classes is a whole number from 1 on; got {num_classes!r}")
-    for name, values in (("predictions", predictions), ("targets", targets)):
-        _check_classes(name, values, num_classes)
+    _check_classes("predictions", predictions, num_classes)
+    _check_classes("targets", targets, num_classes)
     if len(predictions) != len(targets):
-        raise ValueError(
-            f"one prediction per target is needed; got {len(predictions)} predictions, {len(targets)} targets"
-        )
+        counts = f"{len(predictions)} predictions, {len(targets)} targets"
+        raise ValueError(f"one prediction per target is needed; got {counts}")
     cells = targets.long() * num_classes + predictions.long().to(targets.device)
     return torch.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def _ranks_of(logits: Tensor, targets: Tensor) -> Tensor:
-    if bool(torch.isnan(logits).any()):
-        raise ValueError("a logit is NaN, so no order can be given; check the model's loss and learning rate")
-    scores = logits.gather(1, targets[:, None])
-    return (logits >= scores).sum(dim=1) - 1  # minus the target itself
-
-
-def _check(logits: Tensor, targets: Tensor) -> None:
-    if not isinstance(logits, Tensor) or not isinstance(targets, Tensor):
-        raise ValueError(
-            f"logits and targets are tensors; got {type(logits).__name__} and {type(targets).__name__}"
-        )
-    if logits.ndim != 2 or logits.shape[1] == 0:
-        raise ValueError(f"logits have the shape [N, classes]; got {list(logits.shape)}")
-    if not logits.is_floating_point():
-        raise ValueError(
-            f"logits are floating point scores; got {logits.dtype} (class numbers go in targets)"
-        )
-    _check_classes("targets", targets, logits.shape[1])
-    if len(logits) != len(targets):
-        raise ValueError(
-            f"one target per row of logits is needed; got {len(logits)} rows and {len(targets)} targets"
-        )
+def checked_ks(ks: Iterable[int], classes: float = math.inf) -> tuple[int, ...]:
+    """The k asked for, each once; raises ValueError where one is no whole number from 1 to the number of classes."""
+    ks = tuple(ks) if isinstance(ks, Iterable) else (ks,)
+    if not ks:
+        raise ValueError("ks names no k; give at least one, such as (1, 5)")
+    for k in ks:
+        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= classes:
+            limit = "number of classes" if classes == math.inf else f"{classes} classes"
+            raise ValueError(f"k is a whole number from 1 to the {limit}; got {k!r}")
+    return tuple(dict.fromkeys(ks))
 
 
 def _check_classes(name: str, values: Tensor, num_classes: int) -> None:
-    if not isinstance(values, Tensor):
-        raise ValueError(f"{name} are a tensor of class numbers; got {type(values).__name__}")
-    if values.ndim != 1 or values.dtype not in _INTEGERS:
-        raise ValueError(
-            f"{name} are whole class numbers of the shape [N]; "
-            f"got {values.dtype} of the shape {list(values.shape)}"
-        )
+    if not isinstance(values, Tensor) or values.ndim != 1 or values.dtype not in _INTEGERS:
+        raise ValueError(f"{name} are whole class numbers [N]; got {described(values)}")
     if len(values) == 0:
         raise ValueError(f"{name} are empty: a rate over no image is not defined")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= num_classes:
-        wrong = low if low < 0 else high
-        raise ValueError(
-            f"{name} are class numbers from 0 to {num_classes - 1} for {num_classes} classes; got {wrong}"
-        )
-
-
-def checked_ks(ks: Iterable[int], logits: Tensor | None = None) -> tuple[int, ...]:
-    """The k asked for, each once; raises ValueError where one is no whole number from 1 to the number of classes."""
-    ks = tuple(ks) if isinstance(ks, Iterable) else (ks,)
-    classes = logits.shape[1] if isinstance(logits, Tensor) and logits.ndim == 2 else None
-    limit = "the number of classes" if classes is None else f"the {classes} classes"
-    if not ks:
-        raise ValueError("ks names no k; give at least one, such as (1, 5)")
-    for k in ks:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1 or (classes is not None and k > classes):
-            raise ValueError(f"k is a whole number from 1 to {limit}; got {k!r}")
-    return tuple(dict.fromkeys(ks))
+        allowed = f"class numbers from 0 to {num_classes - 1} for {num_classes} classes"
+        raise ValueError(f"{name} are {allowed}; got {low if low < 0 else high}")

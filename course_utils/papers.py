@@ -66,7 +66,5 @@ def kernel_and_channels(layer: str) -> tuple[int, int]:
     """
     kernel_size, _, channels = layer.removeprefix("conv").partition("-")
     if not (layer.startswith("conv") and kernel_size.isdigit() and channels.isdigit()):
-        raise ValueError(
-            f'A convolution is written "conv<kernel size>-<channels>", e.g. "conv3-64"; got {layer!r}.'
-        )
+        raise ValueError(f'A convolution is "conv<kernel size>-<channels>", e.g. "conv3-64"; got {layer!r}.')
     return int(kernel_size), int(channels)

@@ -8,6 +8,7 @@ figure of your own.
 
 import inspect
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -31,37 +32,21 @@ from course_utils.data import as_rgb
 
 model_colour = family_colour  # of "ResNet-50", "resnet18", "VGG-16", ...: the same in the whole course
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # for an axis of fractions
+AROUND = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8)])
 
 # Beside matplotlib's own font, which has no Korean, those of Linux, Windows and macOS that this machine has.
-_KOREAN = (
-    "Noto Sans CJK KR",
-    "Noto Sans KR",
-    "NanumGothic",
-    "Malgun Gothic",
-    "Apple SD Gothic Neo",
-    "Noto Sans CJK JP",
-)
+_KOREAN = "Noto Sans CJK KR, Noto Sans KR, NanumGothic, Malgun Gothic, Apple SD Gothic Neo, Noto Sans CJK JP"
 _INSTALLED = set(fontManager.get_font_names())
 
-plt.rcParams.update(
-    {
-        "font.family": ["DejaVu Sans", *(name for name in _KOREAN if name in _INSTALLED)],
-        "figure.figsize": (7.5, 3.6),
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "font.size": 10,
-        "axes.titlesize": 11,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.prop_cycle": cycler(color=list(COLOURS.values())),
-        "axes.axisbelow": True,
-        "axes.grid": False,
-        "grid.color": "#DDDDDD",
-        "legend.frameon": False,
-        "image.cmap": "gray",
-        "lines.linewidth": 1.8,
-    }
-)
+plt.rc("font", family=["DejaVu Sans", *(name for name in _KOREAN.split(", ") if name in _INSTALLED)])
+plt.rc("figure", figsize=(7.5, 3.6), dpi=110)
+plt.rc("figure.constrained_layout", use=True)
+plt.rc("axes", titlesize=11, axisbelow=True, prop_cycle=cycler(color=list(COLOURS.values())))
+plt.rc("axes.spines", top=False, right=False)
+plt.rc("grid", color="#DDDDDD")
+plt.rc("legend", frameon=False)
+plt.rc("image", cmap="gray")
+plt.rc("lines", linewidth=1.8)
 
 
 def describe(picture: Figure | Axes, text: str) -> Figure | Axes:
@@ -97,24 +82,16 @@ def alt_text(figure: Figure) -> str:
 
     Every figure that a notebook shows carries it as metadata of the picture, {"image/png": {"alt": ...}}.
     """
-    panels = [_panel(ax) for ax in figure.axes if ax.has_data()]
-    heading = [figure.get_suptitle()] if figure.get_suptitle() else []
-    return (
-        getattr(figure, "alt", "") or "; ".join(filter(None, heading + panels)) or "a drawing without labels"
-    )
+    parts = [figure.get_suptitle(), *(_panel(ax) for ax in figure.axes if ax.has_data())]
+    return getattr(figure, "alt", "") or "; ".join(filter(None, parts)) or "a drawing without labels"
 
 
 def _panel(ax: Axes) -> str:
     titles = [ax.get_title(loc) for loc in ("left", "center", "right")]
-    names = [
-        text.get_text() for text in (ax.get_legend().get_texts() if ax.get_legend() else ax.get_yticklabels())
-    ]
-    named = [name for name in names if any(map(str.isalpha, name))]
-    parts = [
-        *titles,
-        " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))),
-        "for " + ", ".join(named) if named and ax.axison else "",
-    ]
+    axes = " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+    labels = ax.get_legend().get_texts() if ax.get_legend() else ax.get_yticklabels()
+    names = [label.get_text() for label in labels if ax.axison and any(map(str.isalpha, label.get_text()))]
+    parts = (*titles, axes, names and "for " + ", ".join(names))
     return " ".join(", ".join(filter(None, parts)).split()) or ("picture" if ax.images else "")
 
 
@@ -137,82 +114,85 @@ def show_images(
     the titles are not as many.
     """
     pictures = _pictures(images)
-    if titles is not None and len(titles) != len(pictures):
-        raise ValueError(
-            f"one title per image is needed; got {len(titles)} titles and {len(pictures)} images"
-        )
+    titles = [""] * len(pictures) if titles is None else list(titles)
+    if len(titles) != len(pictures):
+        raise ValueError(f"an image has one title; got {len(titles)} titles and {len(pictures)} images")
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
-    heads = [0 if not title.strip() else title.count("\n") + 1 for title in titles or []]
-    head = 0.32 * sum(max(heads[n : n + columns]) for n in range(0, len(heads), columns))
+    lines = [title.count("\n") + 1 if title.strip() else 0 for title in titles]
+    head = 0.32 * sum(max(lines[n : n + columns]) for n in range(0, len(lines), columns))
     tallest = size * max(picture.shape[0] / picture.shape[1] for picture in pictures)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * tallest + head), squeeze=False)
-    for n, ax in enumerate(axes.flat):
+    for ax in axes.flat:
         ax.axis("off")
-        if n < len(pictures):
-            ax.imshow(pictures[n], vmin=0, vmax=1)
-            if titles is not None:
-                ax.set_title(titles[n], fontsize=9)
-    named = "; ".join(" ".join(title.split()) for title in titles or [] if title.strip())
-    _say(figure, f"{_count(len(pictures), 'picture')} in rows of {columns}{': ' + named if named else ''}.")
+    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        ax.imshow(picture, vmin=0, vmax=1)
+        ax.set_title(title, fontsize=9)
+    named = "; ".join(" ".join(title.split()) for title in titles if title.strip())
+    count = words.plural(len(pictures), "picture")
+    _say(figure, f"{count} in rows of {columns}{': ' + named if named else ''}.")
     return figure
 
 
 def show_topk(
-    image,
-    logits: Tensor,
-    classes: Sequence[str],
-    *,
-    k: int = 5,
-    target: int | None = None,
-    ax: Axes | None = None,
-) -> Figure | Axes:
+    image, logits: Tensor, classes: Sequence[str], *, k: int = 5, target: int | None = None
+) -> Figure:
     """A photo beside the probabilities of its k best classes, the target in another colour.
 
-    `logits` is `[classes]`. With `ax` the bars alone are drawn there. Raises ValueError where k or the number
-    of classes does not fit the logits.
+    `logits` is `[classes]`. Raises ValueError where k or the number of classes does not fit the logits.
     """
     logits = logits.detach().flatten().cpu()
     if len(logits) != len(classes) or not 1 <= k <= len(logits):
-        raise ValueError(
-            f"k is from 1 to the number of classes and each logit has a class name; "
-            f"got k={k}, {len(logits)} logits, {len(classes)} names"
-        )
-    if ax is not None:
-        return _topk_bars(ax, logits, classes, k, target)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 0.45 + 0.36 * max(k, 5)), width_ratios=(1, 1.3))
+        counts = f"k={k}, {len(logits)} logits, {len(classes)} names"
+        raise ValueError(f"each logit has a class name, and k is from 1 to their number; got {counts}")
+    figure, (left, ax) = plt.subplots(1, 2, figsize=(7.5, 0.45 + 0.36 * max(k, 5)), width_ratios=(1, 1.3))
     left.imshow(_pictures([image])[0])
     left.axis("off")
-    _topk_bars(right, logits, classes, k, target)
+    shares, best = map(Tensor.tolist, logits.softmax(dim=0).topk(k))
+    ax.barh(range(k), shares, color=[COLOURS["green" if n == target else "sky"] for n in best])
+    for place, share in enumerate(shares):
+        ax.text(share + 0.01, place, words.percent(share), va="center", fontsize=9)
+    ax.set_yticks(range(k), [_shortened(classes[n]) for n in best])
+    ax.set(xlim=(0, 1.15), ylim=(k - 0.4, -0.6), xticks=[0, 0.5, 1])
+    ax.xaxis.set_major_formatter(PERCENT)
+    if target is not None:
+        ahead = int((logits >= logits[target]).sum()) - 1
+        verdict = f"the target stands on place {ahead + 1}" if ahead else "right first time"
+        ax.set_title(f"{_shortened(classes[target])}: {verdict}", loc="left", fontsize=10)
+    guesses = [f"{classes[n]} {words.percent(p)}" for n, p in zip(best, shares, strict=True)]
+    _say(ax, f"The {k} best classes as bars: {', '.join(guesses)}. {ax.get_title(loc='left')}")
     return figure
 
 
 def plot_history(history, *, title: str = "") -> Figure:
-    """Loss by step, and training and test error by epoch, of one `History` or of several by name."""
+    """Loss by step, and training and test error by epoch, of one `History` or of several by name.
+
+    Raises ValueError where no step was taken.
+    """
     histories = dict(history) if isinstance(history, Mapping) else {type(history).__name__: history}
     if not any(h.losses for h in histories.values()):
         raise ValueError("there is no step to draw; got a history without losses")
     figure, (left, right) = plt.subplots(1, 2)
     for n, (name, run) in enumerate(histories.items()):
         colour = _colour(name, n)
-        left.plot(*_smoothed(run.losses), color=colour, label=name)
-        for errors, style, marker in ((run.train_errors, ":", None), (run.test_errors, "-", "o")):
-            right.plot(range(1, len(errors) + 1), errors, style, marker=marker, markersize=4, color=colour)
+        window = max(1, len(run.losses) // 60)
+        means = np.convolve(run.losses, np.ones(window) / window, mode="valid")
+        left.plot(range(window, window + len(means)), means, color=colour, label=name)
+        for errors, style in ((run.train_errors, ":"), (run.test_errors, "-o")):
+            right.plot(range(1, len(errors) + 1), errors, style, markersize=4, color=colour)
     left.set(xlabel="step", ylabel="training loss", yscale="log")
     left.yaxis.set_major_formatter(ScalarFormatter())
     left.yaxis.set_minor_formatter(ScalarFormatter())
     right.set(xlabel="epoch", ylabel="top-1 error")
     right.yaxis.set_major_formatter(PERCENT)
     right.xaxis.get_major_locator().set_params(integer=True)
-    right.plot([], [], "-o", color="grey", markersize=4, label="test")
-    right.plot([], [], ":", color="grey", label="training")
+    for style, label in (("-o", "test"), (":", "training")):
+        right.plot([], [], style, color="grey", markersize=4, label=label)
     right.legend()
     if len(histories) > 1:
         left.legend()
-    _say(
-        figure,
-        "Training loss by step and top-1 error by epoch. " + "; ".join(map(_ending, histories.items())),
-    )
+    endings = "; ".join(map(_ending, histories.items()))
+    _say(figure, f"Training loss by step and top-1 error by epoch. {endings}")
     figure.suptitle(title)
     return figure
 
@@ -223,24 +203,15 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
     Raises ValueError where the matrix is not square or the class names are not as many.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(classes) != len(matrix):
-        raise ValueError(
-            f"a square matrix with a name per row is needed; got {list(matrix.shape)}, {len(classes)}"
-        )
+        raise ValueError(f"a matrix is square, with a name per row; got {list(matrix.shape)}, {len(classes)}")
     counts = matrix.cpu().double()  # Apple's MPS has no double precision
     share = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
     ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):
         if round(100 * value) >= 1:
-            ax.text(
-                column,
-                row,
-                words.percent(value, 0),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if value > 0.5 else "#222222",
-            )
+            style = {"ha": "center", "va": "center", "color": "white" if value > 0.5 else COLOURS["black"]}
+            ax.text(column, row, words.percent(value, 0), fontsize=8, **style)
     ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     ax.set_yticks(range(len(classes)), classes)
     ax.set(xlabel="the model's guess", ylabel="true class")
@@ -292,15 +263,12 @@ def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Ax
     ax.imshow(picture, vmin=0, vmax=1, extent=(0, width, height, 0))
     ax.add_patch(_box(top, left, bottom, right, linestyle="--"))
     inside = max(top, 0), max(left, 0), min(bottom, height), min(right, width)
-    ax.add_patch(_box(*inside, facecolor=(0.84, 0.37, 0.0, 0.18)))
+    ax.add_patch(_box(*inside, facecolor=(COLOURS["vermilion"], 0.18)))
     ax.set_xlim(min(0, left) - 2, max(width, right) + 2)
     ax.set_ylim(max(height, bottom) + 2, min(0, top) - 2)
     ax.set(xlabel="pixels", title=f"unit {unit}: {bottom - top} x {right - left} pixels")
-    _say(
-        ax,
-        f"A picture of {height} x {width} pixels with the box that unit {unit} sees: "
-        f"rows {top} to {bottom}, columns {left} to {right}.",
-    )
+    seen = f"rows {top} to {bottom}, columns {left} to {right}"
+    _say(ax, f"A picture of {height} x {width} pixels with the box that unit {unit} sees: {seen}.")
     return ax
 
 
@@ -319,7 +287,7 @@ def plot_layer_budget(
     for n, (measure, colour) in enumerate(zip(measures, ("sky", "orange", "blue", "green"), strict=False)):
         total = sum(getattr(row, measure) for row in rows)
         shares = [getattr(row, measure) / total for row in rows]
-        most.append(f"{measure}: most in {rows[int(np.argmax(shares))].name}, {max(shares):.0%}")
+        most.append(f"{measure}: most in {rows[np.argmax(shares)].name}, {words.percent(max(shares), 0)}")
         places = [y + (n - (len(measures) - 1) / 2) * height for y in range(len(rows))]
         ax.barh(places, shares, height, color=COLOURS[colour], label=f"{measure}: {words.short(total)}")
     ax.set_yticks(range(len(rows)), [row.name for row in rows])
@@ -356,8 +324,8 @@ def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
             corner = middle - side / 2 + 0.06 * (n - sheets / 2), 0.06 * n - height / 2
             colour = COLOURS["sky" if is_stack else "orange"]
             ax.add_patch(Rectangle(corner, side, height, facecolor=colour, edgecolor="white", linewidth=0.8))
-        words = f"{name}\n{'×'.join(map(str, shape))}"
-        ax.text(middle, -1.2, words, ha="center", va="top", fontsize=9, linespacing=1.4)
+        label = f"{name}\n{'×'.join(map(str, shape))}"
+        ax.text(middle, -1.2, label, ha="center", va="top", fontsize=9, linespacing=1.4)
         left = 2 * middle - left + 0.2
     ax.set(xlim=(-0.2, left), ylim=(-2.0, 1.6), aspect="equal")
     if len(ax.figure.axes) == 1:  # labels keep their distance however many layers there are
@@ -408,12 +376,9 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
     """
     if not rows:
         raise ValueError("there is no model to draw; got no rows")
-    needed = {"name", "macs", "params", "error"}
     for row in rows:
-        if missing := needed - set(row):
-            raise ValueError(
-                f"a row needs {', '.join(sorted(needed))}; {dict(row)} lacks {', '.join(missing)}"
-            )
+        if missing := {"name", "macs", "params", "error"} - set(row):
+            raise ValueError(f"a row has name, macs, params and error; {row} lacks {', '.join(missing)}")
     ax = ax or plt.subplots(figsize=(7.5, 4.6))[1]
     largest = max(row["params"] for row in rows)
     areas = [20 + 900 * row["params"] / largest for row in rows]
@@ -426,8 +391,9 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
     ax.margins(0.12)
     ax.grid(True)
     _label_discs(ax, [(row["name"], row["macs"], row["error"]) for row in rows], areas)
-    discs = [f"{row['name']}: {words.short(row['macs'])} multiply-adds, {row['error']:.1%}" for row in rows]
-    _say(ax, f"Models by multiply-adds and error. {'; '.join(discs)}.")
+    discs = [(row["name"], words.short(row["macs"]), words.percent(row["error"])) for row in rows]
+    told = "; ".join(f"{name}: {macs} multiply-adds, {error}" for name, macs, error in discs)
+    _say(ax, f"Models by multiply-adds and error. {told}.")
     return ax
 
 
@@ -435,34 +401,17 @@ def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Seq
     """Names beside discs (name, x, y) of these areas, each where it covers least of discs and other names."""
     ax.figure.canvas.draw()  # only the finished layout knows where the discs are
     pixels = ax.figure.dpi / 72
-    radii = [pixels * math.sqrt(area) / 2 for area in areas]
+    radii = pixels * np.sqrt(areas) / 2
     centres = ax.transData.transform([(x, y) for _, x, y in discs])
     taken = [Bbox([centre - r, centre + r]) for centre, r in zip(centres, radii, strict=True)]
-    inside = ax.get_window_extent()
+    inside, style = ax.get_window_extent(), {"ha": "center", "va": "center", "fontsize": 8}
     for (name, x, y), centre, radius in zip(discs, centres, radii, strict=True):
-        label = ax.annotate(
-            name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
-        )
-        extent = label.get_window_extent()
-        half = np.array([extent.width, extent.height]) / 2
-        places = [
-            np.array([right * (radius + gap + half[0]), up * (radius + gap + half[1])])
-            for gap in (3 * pixels, 12 * pixels)
-            for right, up in (
-                (1, 0),
-                (-1, 0),
-                (0, 1),
-                (0, -1),
-                (0.8, 0.8),
-                (-0.8, 0.8),
-                (0.8, -0.8),
-                (-0.8, -0.8),
-            )
-        ]
+        label = ax.annotate(name, (x, y), (0, 0), textcoords="offset points", **style)
+        half = label.get_window_extent().size / 2
+        places = [(radius + gap * pixels + half) * way for gap in (3, 12) for way in AROUND]
         boxes = [Bbox([centre + place - half, centre + place + half]) for place in places]
-        covered = [sum(map(partial(_common_area, box), taken)) for box in boxes]
-        outside = [4 * half[0] * half[1] - _common_area(box, inside) for box in boxes]
-        best = min(range(len(boxes)), key=lambda n: covered[n] + outside[n])
+        covered = [sum(map(partial(_common_area, box), taken)) - _common_area(box, inside) for box in boxes]
+        best = int(np.argmin(covered))
         label.set_position(places[best] / pixels)
         taken.append(boxes[best])
 
@@ -487,9 +436,7 @@ def show_table(
         columns = list(rows[0])
         rows = [list(row.values()) if list(row) == columns else [] for row in rows]
     if not rows or not columns or any(len(row) != len(columns) for row in rows):
-        raise ValueError(
-            f"every row of a table has the same columns; got {len(rows)} rows and the columns {columns}"
-        )
+        raise ValueError(f"rows of a table have the same columns; got {len(rows)} rows, columns {columns}")
     cells = [[_cell(value) for value in row] for row in rows]
     right = [all(cell[:1] in "0123456789–-+<≤≈" for cell in column) for column in zip(*cells, strict=True)]
     lines = [columns, ["--:" if is_right else ":--" for is_right in right], *cells]
@@ -518,26 +465,6 @@ def _pictures(images: Tensor | Sequence) -> list[np.ndarray]:
     return [v[0].numpy() if len(v) == 1 else v.permute(1, 2, 0).numpy() for v in values]
 
 
-def _topk_bars(ax: Axes, logits: Tensor, classes: Sequence[str], k: int, target: int | None) -> Axes:
-    values, indices = logits.softmax(dim=0).topk(k)
-    colours = [COLOURS["green"] if int(n) == target else COLOURS["sky"] for n in indices]
-    ax.barh(range(k), values, color=colours)
-    for n, value in enumerate(values.tolist()):
-        ax.text(value + 0.01, n, words.percent(value), va="center", fontsize=9)
-    ax.set_yticks(range(k), [_ellipsis(classes[n]) for n in indices])
-    ax.set_xlim(0, 1.15)
-    ax.set_ylim(k - 0.4, -0.6)
-    ax.xaxis.set_major_formatter(PERCENT)
-    ax.set_xticks([0, 0.5, 1])
-    if target is not None:
-        ahead = int((logits >= logits[target]).sum()) - 1
-        verdict = "right first time" if ahead == 0 else f"the target stands on place {ahead + 1}"
-        ax.set_title(f"{_ellipsis(classes[target])}: {verdict}", loc="left", fontsize=10)
-    guesses = [f"{classes[n]} {p:.1%}" for n, p in zip(indices, values.tolist(), strict=True)]
-    _say(ax, f"The {k} best classes as bars: {', '.join(guesses)}. {ax.get_title(loc='left')}")
-    return ax
-
-
 def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict, what: str) -> Axes:
     count, channels, height, width = tiles.shape
     columns = min(columns, count)
@@ -547,16 +474,13 @@ def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict
         top, left = n // columns * (height + 1), n % columns * (width + 1)
         canvas[:, top : top + height, left : left + width] = tiles[n]
     picture = canvas.permute(1, 2, 0).numpy()
-    if channels == 1:
-        picture = np.ma.masked_invalid(picture[:, :, 0])
-    else:
-        picture = np.nan_to_num(picture, nan=1.0)
-    if ax is None:
-        ax = plt.subplots(figsize=(7.5, 0.3 + 7.5 * picture.shape[0] / picture.shape[1]))[1]
-    ax.imshow(picture, **style)
+    ax = ax or plt.subplots(figsize=(7.5, 0.3 + 7.5 * picture.shape[0] / picture.shape[1]))[1]
+    grey = np.ma.masked_invalid(picture[:, :, 0])
+    ax.imshow(grey if channels == 1 else np.nan_to_num(picture, nan=1.0), **style)
     ax.set_title(title)
     ax.axis("off")
-    _say(ax, f"{_count(count, what)} of {height} x {width} as tiles{': ' + title if title else ''}.")
+    told = f"{words.plural(count, what)} of {height} x {width} as tiles{': ' + title if title else ''}"
+    _say(ax, f"{told}.")
     return ax
 
 
@@ -567,33 +491,22 @@ def _box(top: float, left: float, bottom: float, right: float, **style) -> Recta
 
 def _ending(named_run: tuple) -> str:
     name, run = named_run
-    errors = f", test error {run.test_errors[-1]:.1%}" if run.test_errors else ""
+    errors = f", test error {words.percent(run.test_errors[-1])}" if run.test_errors else ""
     return f"{name} ends at loss {run.losses[-1]:.2f}{errors}"
 
 
 def _confusion_in_words(share: np.ndarray, classes: Sequence[str]) -> str:
     right, off = share.diagonal(), share - np.diag(share.diagonal())
-    (best, worst), (row, column) = (right.argmax(), right.argmin()), np.unravel_index(off.argmax(), off.shape)
-    return (
-        f"Confusion matrix of {len(classes)} classes: right most often {classes[best]}, {right[best]:.0%}, "
-        f"least often {classes[worst]}, {right[worst]:.0%}; commonest mistake: {classes[row]} "
-        f"taken for {classes[column]}, {off[row, column]:.0%}."
-    )
+    row, column = np.unravel_index(off.argmax(), off.shape)
+    most, least = (f"{classes[n]}, {words.percent(right[n], 0)}" for n in (right.argmax(), right.argmin()))
+    mistake = f"{classes[row]} taken for {classes[column]}, {words.percent(off[row, column], 0)}"
+    head = f"Confusion matrix of {len(classes)} classes"
+    return f"{head}: right most often {most}, least often {least}; commonest mistake: {mistake}."
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _shortened(name: str) -> str:
+    return textwrap.shorten(name, 22, placeholder="…")
 
 
 def _colour(name: str, n: int) -> str:
     return family_colour(name, list(COLOURS)[n % len(COLOURS)])
-
-
-def _smoothed(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    window = max(1, len(values) // 60)
-    means = np.convolve(values, np.ones(window) / window, mode="valid")
-    return np.arange(len(means)) + window, means
-
-
-def _ellipsis(name: str, length: int = 22) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import chain, count, islice
 from numbers import Integral, Real
 
 import numpy as np
@@ -25,7 +26,7 @@ from course_utils.data import Augment, ImageSet
 from course_utils.measurements import remember, unchanged
 from course_utils.metrics import checked_ks, topk_errors
 from course_utils.muon import Muon
-from course_utils.words import percent
+from course_utils.words import percent, plural
 
 Loss = Callable[..., Tensor]
 SGD_MOMENTUM = 0.9
@@ -99,21 +100,13 @@ class Evaluation:
     @property
     def top1_error(self) -> float:
         """Share of images whose first guess is wrong."""
-        return self._error(1)
-
-    @property
-    def top5_error(self) -> float:
-        """Share of images whose target is not among the five best."""
-        return self._error(5)
+        if 1 not in self.errors:
+            raise ValueError("the top-1 error was not measured; pass ks=(1,) to evaluate")
+        return self.errors[1]
 
     def __repr__(self) -> str:
         errors = "".join(f", top-{k} error {percent(error, 2)}" for k, error in self.errors.items())
         return f"Evaluation({len(self.targets):,} images, loss {self.loss:.4g}{errors})"
-
-    def _error(self, k: int) -> float:
-        if k not in self.errors:
-            raise ValueError(f"the top-{k} error was not measured; pass ks=({k},) to evaluate")
-        return self.errors[k]
 
 
 def seed_everything(seed: int) -> None:
@@ -166,9 +159,8 @@ def fit(
     `epochs` may be a fraction: 0.5 is half a pass over `train`. `augment(images, generator=...)` changes
     each batch; `loss(outputs, targets)` replaces cross entropy where a model returns more than logits. Weight
     decay spares biases and normalisation. `optimiser="muon"` makes the steps of convolutions orthogonal, beside
-    SGD for all else: it needs fewer epochs where normalisation follows each of them. `momentum` is that of both;
-    None takes 0.9 for SGD and 0.6 for Muon. `bfloat16` computes convolutions and products with 16-bit numbers
-    (torch.autocast; weights stay float32): quicker on processors with instructions for them, slower on others.
+    SGD for all else. `momentum` is that of both; None takes 0.9 for SGD and 0.6 for Muon. `bfloat16` computes
+    convolutions and products with 16-bit numbers (torch.autocast; weights stay float32).
     With the same `seed`, machine and number of threads a run repeats exactly, and the random state outside is
     left alone. `device` is where the steps are computed: cuda or mps where there is one, else the CPU. Afterwards
     the model is in evaluation mode, on the device that it came from.
@@ -192,23 +184,25 @@ def fit(
         images = batch_size * max(1, int(int(os.environ[MAX_STEPS]) / epochs))
         train, test = (part and part.subset(min(images, len(part))) for part in (train, test))
         print(CUT_SENTENCE)
-    loss = loss or _cross_entropy(label_smoothing)
+    loss = loss or partial(_cross_entropy, label_smoothing=label_smoothing)
     device = torch.device(device) if device else best_device()
     generator = torch.Generator().manual_seed(seed)
     steps_per_epoch = math.ceil(len(train) / batch_size)
     steps = max(1, round(epochs * steps_per_epoch))
-    rates = one_cycle(steps, learning_rate, warm_up)
-    schedule = zip(rates, _endless(train, batch_size, generator, augment), strict=False)
+    passes = (train.batches(batch_size, True, generator, augment) for _ in count())
+    schedule = zip(one_cycle(steps, learning_rate, warm_up), chain.from_iterable(passes), strict=False)
+    classes = 1 + max(int(part.labels.max()) for part in (train, test) if part)
     history = model.history = History()
-    bar = tqdm(total=steps, disable=not progress, desc=_name(model), unit="step")
+    name = f"{type(model).__name__}, {plural(sum(p.numel() for p in model.parameters()), 'parameter')}"
+    bar = tqdm(total=steps, disable=not progress, desc=name, unit="step")
     put_back = remember(model)
     try:
-        with _lent(model, device), _seeded(seed), bar:
+        with _lent(model, device), torch.random.fork_rng(), bar:
+            torch.manual_seed(seed)
             optimisers = _optimisers(optimiser, model, momentum, weight_decay)
             if steps >= steps_per_epoch and len(train) % batch_size == 1:
                 _try_one_image(model, train, batch_size)
             autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
-            classes = max(_classes_in(train), _classes_in(test))
             while len(history.losses) < steps and not history.stopped:
                 epoch = islice(schedule, steps_per_epoch)
                 _train_epoch(model, optimisers, loss, autocast, epoch, history, bar, classes)
@@ -340,32 +334,20 @@ def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
     return why
 
 
-def _cross_entropy(label_smoothing: float) -> Loss:
-    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(_logits(outputs).float(), targets, label_smoothing=label_smoothing)
-
-    return loss
+def _cross_entropy(outputs: object, targets: Tensor, label_smoothing: float) -> Tensor:
+    return F.cross_entropy(_logits(outputs).float(), targets, label_smoothing=label_smoothing)
 
 
 def _logits(outputs: object) -> Tensor:
     first = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs
     if not isinstance(first, Tensor):
-        raise ValueError(
-            f"a model returns logits [N, classes], or a tuple that begins with them; got a {type(first).__name__}"
-        )
+        raise ValueError(f"a model gives logits, or a tuple of them and more; got a {type(first).__name__}")
     return first
 
 
 def _count_wrong(logits: Tensor, targets: Tensor) -> Tensor:
     at_least = (logits >= logits.gather(1, targets[:, None])).sum(dim=1)
     return (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
-
-
-def _endless(
-    train: ImageSet, batch_size: int, generator: torch.Generator, augment: Augment | None
-) -> Iterator:
-    while True:
-        yield from train.batches(batch_size, shuffle=True, generator=generator, augment=augment)
 
 
 def _optimisers(
@@ -398,11 +380,6 @@ def _lent(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.eval().to(home)
 
 
-def _name(model: nn.Module) -> str:
-    """Tells two networks of one class apart, since many are an nn.Sequential."""
-    return f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters"
-
-
 def _try_one_image(model: nn.Module, train: ImageSet, batch_size: int) -> None:
     """Batch normalisation behind a global pooling fails on a batch of one, which would be an epoch's last."""
     try:
@@ -410,10 +387,9 @@ def _try_one_image(model: nn.Module, train: ImageSet, batch_size: int) -> None:
             model.train()
             _check_logits(_logits(model(_on(_device_of(model), train.images[:1]))), 1, 1)
     except Exception as error:
-        raise ValueError(
-            f"an epoch of {len(train)} images in batches of {batch_size} ends with a single image, and for that "
-            f"the model fails ({_why(error, model, train.images.dtype)}); choose another batch_size"
-        ) from error
+        what = f"an epoch of {len(train)} images in batches of {batch_size} ends with a single image"
+        why = _why(error, model, train.images.dtype)
+        raise ValueError(f"{what}, where the model fails ({why}); choose another batch_size") from error
 
 
 def _device_of(model: nn.Module) -> torch.device:
@@ -422,13 +398,6 @@ def _device_of(model: nn.Module) -> torch.device:
 
 def _on(device: torch.device, images: Tensor) -> Tensor:
     return images.to(device, memory_format=torch.channels_last) if images.ndim == 4 else images.to(device)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def _check_settings(
@@ -485,10 +454,5 @@ def _check_images(name: str, images: ImageSet) -> None:
 
 def _check_logits(logits: Tensor, count: int, classes: int) -> None:
     if logits.ndim != 2 or len(logits) != count or logits.shape[1] < classes:
-        raise ValueError(
-            f"the images need logits [{count}, {classes} classes or more]; the model gives {list(logits.shape)}"
-        )
-
-
-def _classes_in(images: ImageSet | None) -> int:
-    return 0 if images is None else int(images.labels.max()) + 1
+        wanted = f"[{count}, {classes} classes or more]"
+        raise ValueError(f"the images need logits {wanted}; the model gives {list(logits.shape)}")

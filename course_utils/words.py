@@ -46,6 +46,11 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
+def described(value: object) -> str:
+    """What was given, for a sentence that refuses it: "torch.float32 [4, 4]", or the name of its type."""
+    return f"{value.dtype} {list(value.shape)}" if hasattr(value, "dtype") else type(value).__name__
+
+
 def shape(sizes: Iterable[int]) -> str:
     """Channels, rows and columns as they are said: (16, 5, 5) -> "16 × 5 × 5"."""
     return " × ".join(map(str, sizes))

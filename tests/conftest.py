@@ -1,12 +1,13 @@
-"""What all tests share: their order, that no example of hypothesis is held to a time, and that CI skips nothing."""
+"""What all tests share: their order, one browser, how many examples hypothesis tries, and CI skips nothing."""
 
 import os
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("any machine", deadline=None)
-settings.load_profile("any machine")
+settings.register_profile("all", max_examples=100, deadline=None)
+settings.register_profile("quick", max_examples=20, deadline=None)  # of `make check`
+settings.load_profile("all")
 
 
 def pytest_collection_modifyitems(items):
@@ -21,3 +22,14 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"skipped, which counts as a failure in CI: {call.excinfo.value}"
     return report
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all of a process's tests: Playwright starts only once in each."""
+    import labdriver
+
+    if labdriver.find_browser() is None:  # a failure in CI, see above
+        pytest.skip("no Chromium or Chrome on PATH: install one to run the browser tests")
+    with labdriver.open_browser() as browser:
+        yield browser

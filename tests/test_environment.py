@@ -1,6 +1,7 @@
 """pyproject.toml, constraints.txt and environment.yml say the same, and it is what is installed."""
 
 import importlib.metadata
+import json
 import re
 import sys
 import tomllib
@@ -24,7 +25,8 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 def declared() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["test"]
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + extras["lab"] + extras["test"]
     return {canonicalize_name(each.name): each for each in map(Requirement, lines)}
 
 
@@ -123,3 +125,19 @@ def test_pinned_versions_admit_the_oldest_python():
 def test_what_a_python_needs_is_pinned_for_it_and_nothing_else(python):
     needed = {name for name in closure(python) if not LEFT_TO_PIP.match(name)}
     assert set(pins(python)) == needed
+
+
+def test_what_builds_the_site_has_exact_versions():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "site" / "constraints.txt").read_text().splitlines()
+    versions = {r.name: r.specifier for r in map(Requirement, (x for x in lines if not x.startswith("#")))}
+    known = {name: Version(str(each).removeprefix("==")) for name, each in versions.items()} | pins()
+    for requirement in map(Requirement, project["optional-dependencies"]["site"]):
+        assert known[requirement.name] in requirement.specifier, requirement.name
+    assert not set(versions) & set(pins()), "constraints.txt has these already"
+    assert all(version[0].isdigit() for version in npm_versions().values())
+
+
+def npm_versions() -> dict[str, str]:
+    package = json.loads((ROOT / "site" / "package.json").read_text())
+    return package["dependencies"] | package["devDependencies"]

@@ -206,11 +206,12 @@ def test_hint_and_solution_open_after_a_test_ran(capsys, monkeypatch):
         solution("sizes")
 
 
+@pytest.mark.slow
 def test_a_name_that_is_missing_sends_the_reader_to_the_cell_above():
     setup = "from course_utils.homework import check"
     sources = [setup, "def f(x)\n    return x", "check(f, 1, expected=1)", "f + 1"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    NotebookClient(notebook, allow_errors=True).execute()
+    NotebookClient(notebook, allow_errors=True, startup_timeout=1000).execute()
     said = [["\n".join(out.traceback) for out in cell.outputs] for cell in notebook.cells]
     assert said[0] == []
     assert "SyntaxError" in said[1][0]

@@ -29,8 +29,9 @@ def test_nothing_heavy_is_loaded(statement):
     assert loaded_by(statement) == []
 
 
-def test_measuring_a_network_loads_no_pictures():
-    assert set(loaded_by("from course_utils.geometry import layer_table")) <= {"torch", "numpy"}
+def test_measuring_networks_and_reading_data_load_no_pictures():
+    loaded = loaded_by("from course_utils.geometry import layer_table\nimport course_utils.data")
+    assert set(loaded) <= {"torch", "numpy"}
 
 
 def test_modules_come_on_first_use():

@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 PYPROJECT = """
 [build-system]
@@ -99,7 +99,7 @@ class Project:
     def setup(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of `make setup`."""
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=200)
+        output, _ = process.communicate()
         return process.returncode, output
 
     def tiny(self) -> str:
@@ -154,12 +154,11 @@ def test_an_interrupted_install_is_done_again(project, kill):
     (project.folder / ".venv" / ".course-ready").unlink()
     process = project.start()
     try:
-        for _ in range(1000):
-            if (project.folder / "waiting").exists():
-                break
+        while not (project.folder / "waiting").exists():
+            assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, kill)
-        process.communicate(timeout=30)
+        process.communicate()
     finally:
         (project.folder / "wait").unlink()
         (project.folder / "waiting").unlink()
@@ -369,7 +368,7 @@ def test_an_impossible_port_is_one_sentence(port):
         stderr=subprocess.PIPE,
         text=True,
     )
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate()
     assert process.returncode != 0
     assert f"PORT={port} is no port" in said.splitlines()[0]
 
@@ -377,7 +376,7 @@ def test_an_impossible_port_is_one_sentence(port):
 def request(url: str) -> int:
     """The HTTP status that a URL answers with."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -419,9 +418,7 @@ def lab(tmp_path):
         command = ["lab", f"PORT={port}", f"VENV={sys.prefix}"]
         process = start_make(*command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        for _ in range(600):
-            if (tmp_path / "opened").exists() or process.poll() is not None:
-                break
+        while not (tmp_path / "opened").exists() and process.poll() is None:
             time.sleep(0.1)
         yield process, port, tmp_path
     finally:
@@ -447,9 +444,7 @@ def test_make_lab_serves_the_first_notebook_to_this_machine_only(lab):
     assert request(server) == 403
     assert request(f"{server}?token=guess") == 403
     assert request(f"{server}?token={token}") == 200
-    with urllib.request.urlopen(
-        f"http://127.0.0.1:{port}/api/kernelspecs?token={token}", timeout=60
-    ) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/kernelspecs?token={token}") as answer:
         kernels = json.load(answer)["kernelspecs"]
     assert kernels["python3"]["spec"]["display_name"].startswith("Python 3")
 
@@ -458,7 +453,7 @@ def test_make_lab_serves_the_first_notebook_to_this_machine_only(lab):
     assert listening == {"127.0.0.1"}
 
     os.killpg(process.pid, signal.SIGINT)  # one Ctrl-C
-    process.wait(timeout=20)
+    process.wait()
     assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family)
     written = [path for path in (folder / "home").rglob("*") if path.is_file()]
     assert written == []

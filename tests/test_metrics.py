@@ -1,4 +1,4 @@
-"""Top-k metrics against torch.topk, scikit-learn and torchmetrics."""
+"""Top-k metrics against torch.topk, scikit-learn and torchmetrics; the latter two load slowly, so only where used."""
 
 import math
 
@@ -6,9 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix as sklearn_confusion
-from sklearn.metrics import top_k_accuracy_score
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from course_utils.metrics import (
     TopKMeter,
@@ -42,6 +39,8 @@ def test_errors_are_those_of_torch_topk(case):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 @given(predictions())
 def test_accuracy_is_scikit_learns(case):
+    from sklearn.metrics import top_k_accuracy_score
+
     logits, targets, k = case
     classes = logits.shape[1]
     if classes == 2:  # scikit-learn takes one column of scores for two classes
@@ -53,6 +52,8 @@ def test_accuracy_is_scikit_learns(case):
 @settings(max_examples=30)
 @given(predictions())
 def test_accuracy_is_torchmetrics(case):
+    from torchmetrics.functional.classification import multiclass_accuracy
+
     logits, targets, k = case
     expected = multiclass_accuracy(logits, targets, num_classes=logits.shape[1], top_k=k, average="micro")
     assert topk_accuracy(logits, targets, k) == pytest.approx(expected.item())
@@ -113,9 +114,11 @@ def test_a_meter_without_images_says_so():
 
 @given(st.integers(2, 8), st.integers(1, 60), st.integers(0, 10**6))
 def test_confusion_matrix_is_scikit_learns(classes, images, seed):
+    import sklearn.metrics
+
     generator = torch.Generator().manual_seed(seed)
     guesses, targets = torch.randint(0, classes, (2, images), generator=generator)
-    expected = sklearn_confusion(targets.numpy(), guesses.numpy(), labels=range(classes))
+    expected = sklearn.metrics.confusion_matrix(targets.numpy(), guesses.numpy(), labels=range(classes))
     assert confusion_matrix(guesses, targets, classes).tolist() == expected.tolist()
 
 
@@ -129,10 +132,10 @@ GOOD_LOGITS, GOOD_TARGETS = torch.eye(4), torch.arange(4)
         (GOOD_LOGITS, GOOD_TARGETS, 0, r"got 0"),
         (GOOD_LOGITS, GOOD_TARGETS, True, r"got True"),
         (GOOD_LOGITS, GOOD_TARGETS, 1.5, r"got 1.5"),
-        (GOOD_LOGITS[0], GOOD_TARGETS, 1, r"\[N, classes\]; got \[4\]"),
+        (GOOD_LOGITS[0], GOOD_TARGETS, 1, r"shape \[N, classes\]; got torch.float32 \[4\]"),
         (GOOD_LOGITS, GOOD_TARGETS[:3], 1, r"4 rows and 3 targets"),
         (GOOD_LOGITS, GOOD_TARGETS.float(), 1, r"whole class numbers"),
-        (GOOD_LOGITS, GOOD_TARGETS[:, None], 1, r"shape \[4, 1\]"),
+        (GOOD_LOGITS, GOOD_TARGETS[:, None], 1, r"\[N\]; got torch.int64 \[4, 1\]"),
         (GOOD_LOGITS, GOOD_TARGETS + 1, 1, r"from 0 to 3 for 4 classes; got 4"),
         (GOOD_LOGITS, GOOD_TARGETS - 1, 1, r"got -1"),
         (GOOD_LOGITS.long(), GOOD_TARGETS, 1, r"floating point"),

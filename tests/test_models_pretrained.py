@@ -152,7 +152,6 @@ def test_a_missing_file_is_one_sentence_too(served, monkeypatch):
         load_pretrained("alexnet")
 
 
-@pytest.mark.timeout(60)
 def test_a_silent_server_is_given_up_on(served, monkeypatch):
     monkeypatch.setattr(pretrained, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

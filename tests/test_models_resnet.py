@@ -96,7 +96,7 @@ def test_parameters(depth, variant):
 
 
 @pytest.mark.parametrize("variant", ["v1.5", "v1"])
-@pytest.mark.parametrize("depth", FAMILY)
+@pytest.mark.parametrize("depth", QUICK_AND_SLOW)
 def test_table_1_output_sizes(depth, variant):
     sizes = {}
     with META:
@@ -164,8 +164,8 @@ def test_depth_counts_the_weight_layers():
         (18, 1.8, 1.814, 1.814),
         (34, 3.6, 3.664, 3.664),
         (50, 3.8, 3.858, 4.089),
-        (101, 7.6, 7.570, 7.801),
-        (152, 11.3, 11.282, 11.514),
+        pytest.param(101, 7.6, 7.570, 7.801, marks=pytest.mark.slow),
+        pytest.param(152, 11.3, 11.282, 11.514, marks=pytest.mark.slow),
     ],
 )
 def test_table_1_operations(depth, printed, v1, v1_5):

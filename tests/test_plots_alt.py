@@ -42,13 +42,13 @@ MODELS = [{"name": "AlexNet", "macs": 7e8, "params": 6e7, "error": 0.43}]
     [
         (lambda: plots.show_images(torch.rand(3, 4, 4), ["a cat", "", "two\ndogs"]), "3 pictures .* a cat; two dogs"),
         (lambda: plots.show_topk(Image.new("L", (4, 4)), torch.arange(6.0), list("uvwxyz"), target=4), "z 63.*place 2"),
-        (lambda: plots.plot_history({"A": History(losses=[0.5], test_errors=[0.25])}), r"A ends .* 0\.50.* 25\.0%"),
-        (lambda: plots.plot_confusion(torch.tensor([[8, 2], [0, 5]]), ["c", "d"]), "d, 100%.*c taken for d, 20%"),
+        (lambda: plots.plot_history({"A": History(losses=[0.5], test_errors=[0.25])}), r"A ends .* 0\.50.* 25\.0 %"),
+        (lambda: plots.plot_confusion(torch.tensor([[8, 2], [0, 5]]), ["c", "d"]), "d, 100 %.*c taken for d, 20 %"),
         (lambda: plots.plot_filters(torch.rand(5, 3, 7, 7)), "5 kernels of 7 x 7"),
         (lambda: plots.plot_activations(torch.rand(1, 3, 4)), "1 feature map of 3 x 4"),
-        (lambda: plots.plot_layer_budget(ROWS), "units: most in conv, 75%; weights: most in fc, 75%"),
+        (lambda: plots.plot_layer_budget(ROWS), "units: most in conv, 75 %; weights: most in fc, 75 %"),
         (lambda: plots.plot_seeds({"a": [0.1, 0.2], "b": [0.3, 0.3]}), "a 15.0 ± 7.1 %; b 30.0 ± 0.0 %"),
-        (lambda: plots.plot_accuracy_vs_cost(MODELS), r"AlexNet: 700 M multiply-adds, 43\.0%"),
+        (lambda: plots.plot_accuracy_vs_cost(MODELS), r"AlexNet: 700 M multiply-adds, 43\.0 %"),
         (lambda: plots.plot_network([geometry.conv_layer((1, 9, 9), 2, 3)]), "input 1 x 9 x 9; .* 2 x 7 x 7"),
     ],
 )  # fmt: skip

@@ -109,3 +109,9 @@ def test_a_family_has_one_colour():
 def test_it_needs_nothing_but_python(name):
     code = f"import sys; sys.path.append({str(FOLDER)!r}); import {name}"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)  # -S: without site-packages
+
+
+def test_what_was_given_is_described():
+    assert words.described(np.ones((2, 3), np.float32)) == "float32 [2, 3]"
+    assert words.described(np.ones((1, 2), np.int8)) == "int8 [1, 2]"
+    assert words.described(None) == "NoneType"

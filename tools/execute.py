@@ -112,6 +112,7 @@ def run(path: Path, notebook: NotebookNode, cut: bool = False) -> Measures:
     client = NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
+        startup_timeout=SECONDS_PER_CELL,
         kernel_name="python3",
         store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},

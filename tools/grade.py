@@ -1,8 +1,10 @@
 """Grade what members handed in: notebooks/homework/submitted/NAME/WEEK/.
 
-    python tools/grade.py                # what is new or changed since the last time; feedback pages for all
+    python tools/grade.py                # what is new or changed since the last time; pages for all
     python tools/grade.py --all          # everything once more
+    python tools/grade.py --me           # your own notebooks, notebooks/homework/mine/
     python tools/grade.py --jobs 1       # one at a time; without it as many as there are processors
+    python tools/grade.py --trust        # with the rights of your own programs, where nothing else is to be had
 
 Writes feedback/NAME/WEEK/ and grades.csv, and prints a table. What was handed in is only read.
 """
@@ -10,181 +12,173 @@ Writes feedback/NAME/WEEK/ and grades.csv, and prints a table. What was handed i
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import html
-import json
+import multiprocessing
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-import psutil
-from homework import COURSE, HomeworkError, generate, settings, weeks
-from nbgrader.api import Gradebook, MissingEntry
+from filelock import FileLock, Timeout
+from grading import sandbox, worker
+from grading.find import Outcome, find, find_own, masters
+from grading.pages import write_page
+from grading.sheets import take_over, write_sheets
+from grading.table import line, reached, table, write_csv
+from grading.worker import Place, record, remember
+from homework import COURSE, HomeworkError, run, weeks
+from nbgrader.api import MissingEntry
+from nbgrader.apps import NbGraderAPI
 
 TOOLS = Path(__file__).resolve().parent
-SECONDS = 420  # for one submission; its cells have less, see tools/grade_one.py
-COLUMNS = ("name", "week", "points", "of", "to_read", "notes")
+SECONDS = 600  # for one submission, experiments included; its cells have less, see grading/judge.py
+VERSION = "2"  # of what a grade depends on beside the submission and its week
 
 
-@dataclass
-class Outcome:
-    """What became of one submission: `points` is None where it was not graded, `to_read` counts answers."""
-
-    name: str
-    week: str
-    points: float | None = None
-    of: float | None = None
-    to_read: int = 0
-    notes: list[str] = field(default_factory=list)
-
-
-def find(course: Path) -> Iterator[tuple[Outcome, bool]]:
-    """Every submission, and whether it can be graded; where it cannot, its notes say why."""
-    known = weeks(course)
-    for member in sorted(path for path in (course / "submitted").glob("[!.]*") if path.is_dir()):
-        for path in sorted(member.glob("[!.]*")):
-            outcome = Outcome(member.name, path.name)
-            if path.is_dir() and path.name in known:
-                yield outcome, True
-            else:
-                outcome.notes.append(f"{path.name} is no folder of a week; these are: {', '.join(known)}.")
-                yield outcome, False
-
-
-def fingerprint(course: Path, one: Outcome) -> str:
+def fingerprint(place: Place, one: Outcome) -> str:
     """Changes with what was handed in and with the week's master."""
-    total = hashlib.sha256((course / "source" / one.week / f"{one.week}.ipynb").read_bytes())
-    for path in sorted((course / "submitted" / one.name / one.week).rglob("*")):
-        if path.is_file():
-            total.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    master = place.course / "source" / one.week / f"{one.week}.ipynb"
+    total = hashlib.sha256(VERSION.encode() + master.read_bytes())
+    files = [one.path] if one.path.is_file() else sorted(one.path.rglob("*"))
+    for path in files:
+        if path.is_file() and not path.is_symlink():
+            total.update(str(path.relative_to(one.path.parent)).encode())
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
 
 
-def grade(course: Path, one: Outcome, again: bool, threads: int) -> Outcome:
+def grade(place: Place, one: Outcome, again: bool, threads: int, trust: bool) -> Outcome:
     """Grade one submission in its own process, or take over what is known where nothing has changed."""
-    record = course / "grading" / "done" / one.name / f"{one.week}.json"
-    state = fingerprint(course, one)
-    known = json.loads(record.read_text()) if record.is_file() else {}
+    known, state = record(place, one.id, one.week), fingerprint(place, one)
+    result = known
     if again or known.get("fingerprint") != state:
-        known = {"fingerprint": state, **_in_own_process(course, one, threads)}
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(known))
-    elif "error" not in known:  # a person may have given points since
-        known["error"] = _in_own_process(course, one, threads, "--feedback").get("error")
-    if known.get("error"):
-        one.notes.append(known["error"])
-        _write_apology(course, one)
-        return one
-    one.notes += known["notes"]
-    _read_points(course, one)
+        remember(place, one.id, one.week, {**known, "fingerprint": None})  # an interrupted one is done again
+        result = _in_own_process(place, one, threads, trust)
+        if "failed" not in result:
+            result = {"fingerprint": state, "graded": known.get("graded"), **result}
+            if "notes" in result:
+                now = datetime.now().strftime("%Y-%m-%d %H:%M")
+                result["graded"] = {"notes": result["notes"], "when": now}
+            remember(place, one.id, one.week, result)
+    problem, earlier = (
+        result.get("failed") or result.get("error"),
+        (result.get("graded") or known.get("graded")),
+    )
+    if problem:
+        one.notes.append(problem)
+        if earlier:
+            one.notes.append(f"Shown is what was handed in before, graded on {earlier['when']}.")
+    if earlier:
+        one.notes += earlier["notes"]
+        _read_points(place, one)
+        if not place.own and (problem := take_over(place, one)):
+            one.notes.append(problem)
+        _read_points(place, one)
     return one
 
 
-def _in_own_process(course: Path, one: Outcome, threads: int, *options: str) -> dict:
-    command = [sys.executable, str(TOOLS / "grade_one.py"), str(course), one.name, one.week, *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUTF8": "1"}
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env=environment,
-    ) as process:
-        try:
-            printed, complaint = process.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            _end(process.pid)
-            return {"error": f"Grading did not end within {SECONDS // 60} minutes and was stopped."}
+def _in_own_process(place: Place, one: Outcome, threads: int, trust: bool) -> dict:
+    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(kind)
+    reads, writes = context.Pipe(duplex=False)
+    process = context.Process(
+        target=worker.work, args=(writes, place, one.id, one.week, one.path, threads, trust), daemon=True
+    )
+    process.start()
+    writes.close()
     try:
-        return json.loads(printed.strip().splitlines()[-1])
-    except (IndexError, ValueError):
-        reason = (complaint.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-        return {"error": f"The grader stopped: {reason[:200]}"}
+        if not reads.poll(SECONDS):
+            return {
+                "failed": f"Grading did not end within {SECONDS // 60} minutes and was stopped; call again."
+            }
+        return reads.recv()
+    except EOFError:
+        process.join()
+        return {"failed": f"The grader itself stopped (exit code {process.exitcode}); call again."}
+    finally:
+        if process.is_alive():
+            process.join(5)
+        sandbox.end(process.pid)
 
 
-def _end(pid: int) -> None:
-    parent = psutil.Process(pid)
-    for process in [*parent.children(recursive=True), parent]:
-        process.kill()
+def _prepare() -> None:
+    """Let processes for submissions begin with everything imported."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TOOLS), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        multiprocessing.get_context("forkserver").set_forkserver_preload(
+            ["grading.worker", "course_utils.training"]
+        )
 
 
-def _read_points(course: Path, one: Outcome) -> None:
-    with Gradebook(settings(course).CourseDirectory.db_url) as book:
+def _read_points(place: Place, one: Outcome) -> None:
+    with place.gradebook() as book:
         try:
-            submission = book.find_submission(one.week, one.name)
+            submission = book.find_submission(one.week, one.id)
         except MissingEntry:
-            one.notes.append("It is not in the gradebook: run with --all.")
+            one.notes.append("It is not in the gradebook: call make grade with ALL=1.")
             return
         one.points, one.of = submission.score, submission.max_score
         grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
         one.to_read = sum(grade.needs_manual_grade for grade in grades)
 
 
-def _write_apology(course: Path, one: Outcome) -> None:
-    path = course / "feedback" / one.name / one.week / f"{one.week}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"<p>{html.escape(note)}</p>" for note in one.notes)
-    path.write_text(
-        f'<!doctype html><meta charset="utf-8"><h1>{one.week}: not graded</h1>{lines}', encoding="utf-8"
-    )
+def _enter_members(place: Place, outcomes: list[Outcome]) -> None:
+    """Put members into the gradebook before several weeks of one are graded at once; names for nbgrader's form."""
+    with place.gradebook() as book:
+        for name, one in {one.name: one.id for one in outcomes}.items():
+            book.update_or_create_student(one, last_name=name)
 
 
-def write_csv(course: Path, outcomes: list[Outcome]) -> Path:
-    """One row a submission, for spreadsheets (with a mark by which Excel knows UTF-8)."""
-    path = course / "grades.csv"
-    with path.open("w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for one in outcomes:
-            points = [f"{value:g}" if value is not None else "" for value in (one.points, one.of)]
-            writer.writerow([one.name, one.week, *points, one.to_read, " ".join(one.notes)])
-    return path
+def grade_all(
+    course: Path = COURSE, again: bool = False, jobs: int | None = None, me: bool = False, trust: bool = False
+) -> list[Outcome]:
+    """Grade every submission, several at a time, and write the pages.
+
+    Raises HomeworkError where a week's master is wrong, another `make grade` runs, or submissions cannot be
+    kept apart and `trust` is not given.
+    """
+    if not trust and (why := sandbox.missing()):
+        raise HomeworkError(f"{why} Install it (Debian: apt install bubblewrap), or call with TRUST=1.")
+    place = Place(course, "grading/mine", own=True) if me else Place(course)
+    found = find_own(course, course / "mine") if me else find(course)
+    (course / place.work).mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(course / place.work / "lock", timeout=0):
+            return _grade_found(place, found, again, jobs or os.cpu_count() or 1, trust)
+    except Timeout:
+        raise HomeworkError("Another make grade is at work here: wait for it, or end it.") from None
 
 
-def table(outcomes: list[Outcome], known: list[str]) -> str:
-    """Names by weeks as text: points, `+N` for answers that a person must read, `!` where there is a note."""
-    rows = [["", *(week.split("_")[0] for week in known)]]
-    for name in dict.fromkeys(one.name for one in outcomes):
-        mine = {one.week: one for one in outcomes if one.name == name}
-        rows.append([name, *(_cell(mine.get(week)) for week in known)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    notes = [f"{one.name}, {one.week}: {note}" for one in outcomes for note in one.notes]
-    to_read = [f"{one.name}, {one.week}: {one.to_read} to read" for one in outcomes if one.to_read]
-    legend = "points/of;  +N: answers that a person must read;  !: see the notes;  -: not graded"
-    parts = [lines, [legend], ["Notes", *notes] if notes else [], ["To read", *to_read] if to_read else []]
-    return "\n\n".join("\n".join(part) for part in parts if part)
-
-
-def _cell(one: Outcome | None) -> str:
-    if one is None:
-        return ""
-    points = "-" if one.points is None else f"{one.points:g}/{one.of:g}"
-    return points + (f" +{one.to_read}" if one.to_read else "") + (" !" if one.notes else "")
-
-
-def grade_all(course: Path = COURSE, again: bool = False, jobs: int | None = None) -> list[Outcome]:
-    """Grade every submission, several at a time; raises HomeworkError where a week's master is wrong."""
-    found = list(find(course))
-    for week in sorted({one.week for one, gradable in found if gradable}):
-        generate(week, course, "grading/release")
-    jobs = jobs or os.cpu_count() or 1
+def _grade_found(place: Place, found: list[Outcome], again: bool, jobs: int, trust: bool) -> list[Outcome]:
+    todo = [one for one in found if one.path]
+    for week in sorted({one.week for one in todo}):
+        run(NbGraderAPI(config=place.config()), "generate_assignment", week)
+    _enter_members(place, todo)
+    _prepare()
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    todo = [one for one, gradable in found if gradable]
-    with ThreadPoolExecutor(jobs) as pool:
-        for count, one in enumerate(pool.map(lambda one: grade(course, one, again, threads), todo), start=1):
-            print(f"{count}/{len(todo)}  {one.name}  {one.week}  {_cell(one)}", flush=True)
-    return [one for one, _ in found]
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        graded = pool.map(lambda one: grade(place, one, again, threads, trust), todo)
+        for count, one in enumerate(graded, start=1):
+            print(f"{count}/{len(todo)}  {one.name}  {one.week}  {reached(one)}", flush=True)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            sandbox.end(process.pid)
+        raise
+    pool.shutdown()
+    if not place.own:
+        write_sheets(place, found, masters(place.course))
+    for one in found:
+        if one.week in weeks(place.course):
+            write_page(place, one)
+    return found
 
 
 def main() -> int:
@@ -192,19 +186,36 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--all", action="store_true", help="also what has not changed")
+    parser.add_argument("--me", action="store_true", help="your own notebooks in mine/")
     parser.add_argument("--jobs", type=int, help="submissions at a time")
+    parser.add_argument("--trust", action="store_true", help="run submissions without walls around them")
     parser.add_argument("--course", type=Path, default=COURSE, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    course, started = options.course.resolve(), time.monotonic()
     try:
-        outcomes = grade_all(options.course.resolve(), options.all, options.jobs)
+        outcomes = grade_all(course, options.all, options.jobs, options.me, options.trust)
+        return _report(course, outcomes, options.me, time.monotonic() - started)
     except HomeworkError as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"{error.filename or 'A file'} could not be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What was graded is kept; call make grade again for the rest.", file=sys.stderr)
+        return 130
+
+
+def _report(course: Path, outcomes: list[Outcome], me: bool, seconds: float) -> int:
+    folder = course / ("mine" if me else "submitted")
     if not outcomes:
-        print(f"Nothing was handed in: {options.course / 'submitted'} has no NAME/WEEK folders.")
-        return 0
-    path = write_csv(options.course, outcomes)
-    print(f"\n{table(outcomes, weeks(options.course))}\n\n{path}")
+        print(f"Nothing is there: {folder} has no notebooks of the weeks.")
+    elif me:
+        notes = [f"{one.week}: {note}" for one in outcomes for note in one.notes]
+        print("\n".join([line(outcomes, weeks(course)), *notes, f"Pages: {folder / 'feedback'}"]))
+    else:
+        write_csv(course / "grades.csv", outcomes)
+        print(f"\n{table(outcomes, weeks(course))}\n\n{course / 'grades.csv'} ({seconds:.0f} s)")
     return 0
 
 

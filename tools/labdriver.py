@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LECTURES = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 JUPYTER = ROOT / "tools" / "jupyter"
 SCREENSHOTS = ROOT / "build" / "screenshots"
+PATIENCE = 600  # seconds for whatever is waited for, training apart: on a busy machine all takes long
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_ARGUMENTS = [
     "--no-sandbox",  # Chromium's own needs more rights than a container has
@@ -72,14 +73,20 @@ def free_port() -> int:
 
 
 class LabServer:
-    """JupyterLab with the course's settings, on copies of notebooks, with a home of its own.
+    """JupyterLab, or Notebook, with the course's settings, on copies of notebooks, with a home of its own.
 
     The copies lie side by side in a temporary `notebooks` folder next to a link to `data`; nothing is
-    written outside of that folder. `environment` adds variables. `url` and `token` are set once the server answers.
+    written outside of that folder. `environment` adds variables, `application` is "jupyterlab" or "notebook".
+    `url` and `token` are set once the server answers.
     """
 
-    def __init__(self, notebooks: list[Path], environment: Mapping[str, str] | None = None) -> None:
-        self.environment = environment or {}
+    def __init__(
+        self,
+        notebooks: list[Path],
+        environment: Mapping[str, str] | None = None,
+        application: str = "jupyterlab",
+    ) -> None:
+        self.environment, self.application = environment or {}, application
         self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -89,7 +96,7 @@ class LabServer:
             shutil.copy(notebook, self.folder / "course" / "notebooks")
 
     def __enter__(self) -> LabServer:
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}"]
+        command = [sys.executable, "-m", self.application, "--no-browser", f"--port={self.port}"]
         command += [f"--config={JUPYTER / 'jupyter_lab_config.py'}", "--ServerApp.port_retries=0"]
         command.append(f"--LabServerApp.app_settings_dir={self._settings()}")
         command += ["--expose-app-in-browser", "--ServerApp.open_browser=False"]
@@ -115,6 +122,11 @@ class LabServer:
             self.process.wait()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def address(self, name: str) -> str:
+        """Where a browser finds `notebooks/name`."""
+        page = "lab/tree" if self.application == "jupyterlab" else "notebooks"
+        return f"{self.url}/{page}/notebooks/{name}?token={self.token}&reset"
 
     def _settings(self) -> Path:
         """The course's settings, but no saving unasked, and every cell in the document, also far from the window."""
@@ -142,7 +154,7 @@ class LabServer:
             **self.environment,
         }
 
-    def _wait_for_token(self, seconds: float = 90) -> str:
+    def _wait_for_token(self, seconds: float = PATIENCE) -> str:
         runtime = self.folder / "home" / "jupyter_runtime_dir"
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -157,7 +169,7 @@ class LabServer:
 
 
 class LabPage:
-    """One browser tab with JupyterLab, the file browser closed, and one notebook in it.
+    """One browser tab with JupyterLab or Notebook, the file browser closed, and one notebook in it.
 
     `console_errors` collects what the page wrote to the console as an error, and exceptions nobody caught.
     """
@@ -171,6 +183,8 @@ class LabPage:
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light"
         )
+        self.context.set_default_timeout(1000 * PATIENCE)
+        expect.set_options(1000 * PATIENCE)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._on_console)
         self.page.on("pageerror", self._on_uncaught)
@@ -197,11 +211,10 @@ class LabPage:
 
     def open_notebook(self, name: str) -> None:
         """Show `notebooks/name` with its kernel idle; the page then lists every cell."""
-        self.page.goto(f"{self.server.url}/lab/tree/notebooks/{name}?token={self.server.token}&reset")
+        self.page.goto(self.server.address(name))
         self.page.wait_for_function(
             """() => { const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
-                       return context?.isReady && context.session?.kernel?.status === "idle"; }""",
-            timeout=90_000,
+                       return context?.isReady && context.session?.kernel?.status === "idle"; }"""
         )
         self._js("app => app.shell.collapseLeft()")
         self.set_theme(self.theme)
@@ -214,7 +227,7 @@ class LabPage:
                                       await panel.context.ready; await panel.sessionContext.ready; }""",
             f"notebooks/{name}",
         )
-        self.wait_until_idle(90)
+        self.wait_until_idle()
         self._wait_for_cells()
 
     def save(self) -> Path:
@@ -224,7 +237,7 @@ class LabPage:
 
     def _wait_for_cells(self) -> None:
         cells = self._js("app => app.shell.currentWidget.content.model.cells.length")
-        expect(self.notebook.locator(".jp-Cell")).to_have_count(cells, timeout=60_000)
+        expect(self.notebook.locator(".jp-Cell")).to_have_count(cells)
 
     def set_theme(self, theme: str) -> None:
         """Switch to `light` or `dark`."""
@@ -249,9 +262,8 @@ class LabPage:
         self.cell(index).scroll_into_view_if_needed()
         return self.cell(index)
 
-    def run_cells(self, indices: list[int], seconds: float = 300) -> None:
+    def run_cells(self, indices: list[int], seconds: float = PATIENCE) -> None:
         """Run cells in the order given, each until its kernel has answered; an error stops with AssertionError."""
-        self.page.set_default_timeout(seconds * 1000)
         for index in indices:
             self._js(
                 """async (app, i) => { app.shell.currentWidget.content.activeCellIndex = i;
@@ -263,14 +275,14 @@ class LabPage:
             errors = self.error_outputs()
             assert not errors, f"cell {index} ended in an error: {errors[0]}"
 
-    def run_all(self, seconds: float = 600) -> None:
+    def run_all(self, seconds: float = PATIENCE) -> None:
         """Run every cell from a fresh kernel's state, as Run > Run All Cells does."""
         self._js("app => { app.commands.execute('notebook:run-all-cells'); }")
         self.wait_until_idle(seconds)
         errors = self.error_outputs()
         assert not errors, f"a cell ended in an error: {errors[0]}"
 
-    def wait_until_idle(self, seconds: float) -> None:
+    def wait_until_idle(self, seconds: float = PATIENCE) -> None:
         """Wait until no cell waits for the kernel and the kernel is idle."""
         self.page.wait_for_function(
             """() => { const panel = window.jupyterapp.shell.currentWidget;

@@ -3,26 +3,26 @@
 An install that was interrupted may leave a package that pip takes for complete.
 """
 
+import csv
 import shutil
 import sysconfig
-from importlib.metadata import PackagePath, PathDistribution
 from pathlib import Path
 
 
-def is_whole(file: PackagePath) -> bool:
+def is_whole(folder: Path, name: str, size: str) -> bool:
     """Whether a recorded file is there in its recorded size; outside of site-packages users may edit."""
-    if file.suffix == ".pyc" or file.parts[0] == "..":
+    if name.endswith(".pyc") or name.startswith(".."):
         return True
-    path = Path(file.locate())
-    return path.is_file() and file.size in (None, path.stat().st_size)
+    path = folder / name
+    return path.is_file() and size in ("", str(path.stat().st_size))
 
 
 def main() -> None:
-    site_packages = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
-    for folder in site_packages:
+    for folder in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}:
         for info in folder.glob("*.dist-info"):
-            files = PathDistribution(info).files
-            if not files or not all(map(is_whole, files)):
+            record = info / "RECORD"  # importlib.metadata leaves out what is missing, from Python 3.12 on
+            rows = list(csv.reader(record.open(encoding="utf-8", newline=""))) if record.is_file() else []
+            if not rows or not all(is_whole(folder, name, size) for name, _, size in rows):
                 print(f"{info.name.removesuffix('.dist-info')} is incomplete and will be installed again.")
                 shutil.rmtree(info)
 

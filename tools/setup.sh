@@ -89,7 +89,7 @@ rm -f "$stamp"
 choose_torch
 echo "Installing the course's packages into $venv (the first time this takes a few minutes)."
 "$venv/bin/python" -m pip install --disable-pip-version-check --constraint constraints.txt \
-    ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --editable ".${extra:+[$extra]}" ||
+    ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --editable ".[lab${extra:+,$extra}]" ||
     fail "The installation did not finish (see above): call make again, it goes on where it stopped."
 printf '%s\n%s\n' "$wanted" "$extra" >"$stamp.part"
 mv "$stamp.part" "$stamp"

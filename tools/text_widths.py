@@ -9,30 +9,32 @@ from textwrap import wrap
 import matplotlib
 from fontTools.ttLib import TTFont
 
-RANGES = ((0x20, 0x400), (0x2000, 0x2300), (0x2500, 0x27C0))  # Latin, Greek, signs, arrows, blocks, ticks
+# Latin, Greek, dashes and quotes, raised and lowered figures, arrows, mathematics, brackets, shapes, ticks
+RANGES = (
+    (0x20, 0x180), (0x391, 0x3CA), (0x2010, 0x2027), (0x2070, 0x208F), (0x2190, 0x2194), (0x2202, 0x2266),
+    (0x2308, 0x230C), (0x25A0, 0x25D0), (0x2713, 0x2719),
+)  # fmt: skip
 TARGET = Path(__file__).parents[1] / "course_utils" / "explorers" / "widths.py"
-HEAD = '''"""How wide the characters of DejaVu Sans are, in 1/2048 of the font size; made by tools/text_widths.py."""
+HEAD = '''"""How wide characters of DejaVu Sans are, in 1/2048 of the font size; made by tools/text_widths.py."""
 
-# The first character of each run, then the widths of it and its followers; of both weights, 0 where there is none.
+# U+ and the code of a run's first character, then the widths of it and its followers.
 UNITS = 2048
 '''
 
 
-def widths(bold: bool, first: int, end: int) -> list[int]:
-    """The widths of the characters from `first` up to `end`; 0 for those that the font does not have."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    font = TTFont(Path(matplotlib.get_data_path(), "fonts", "ttf", name))
-    glyphs, advances = font.getBestCmap(), font["hmtx"]
-    return [advances[glyphs[code]][0] if code in glyphs else 0 for code in range(first, end)]
-
-
 def table(name: str, bold: bool) -> str:
     """The runs of one weight as Python."""
-    rows = []
-    for first, end in RANGES:
-        lines = "\n".join(wrap(" ".join(map(str, widths(bold, first, end))), 108))
-        rows.append(f'    {first:#x}: """\n{lines}\n""",\n')
-    return f"{name} = {{\n{''.join(rows)}}}\n"
+    font = TTFont(
+        Path(matplotlib.get_data_path(), "fonts", "ttf", f"DejaVuSans{'-Bold' if bold else ''}.ttf")
+    )
+    glyphs, advances, items = font.getBestCmap(), font["hmtx"], []
+    for code in (code for first, end in RANGES for code in range(first, end) if code in glyphs):
+        follows = items and code - 1 in glyphs and code not in {first for first, _ in RANGES}
+        items += (
+            [str(advances[glyphs[code]][0])] if follows else [f"U+{code:X}", str(advances[glyphs[code]][0])]
+        )
+    lines = "\n".join(wrap(" ".join(items), 108))
+    return f'{name} = """\n{lines}\n"""\n'
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 An explorer in fifteen lines:
 
-    from course_utils.explorers import svg
+    from course_utils.explorers import layout, svg
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.description import Description, Picture, slider
 
@@ -10,8 +10,8 @@ An explorer in fifteen lines:
         side = values["side"]
         if side == 13:
             raise ValueError("A square of side 13 brings bad luck.")
-        body = [svg.rect(10, 10, 20 * side, 20 * side, svg.BLUE), svg.text(450, 40, f"area {side**2}", 16)]
-        return Picture(svg.document(880, 420, f"A square of side {side}.", *body), {"area": side**2})
+        blocks = layout.words(f"area {side**2}"), layout.box(20 * side, 20 * side, svg.BLUE)
+        return Picture(layout.page(f"A square of side {side}.", *blocks), {"area": side**2})
 
     square = Description("A square and its area.", {"side": slider("side", 5, 1, 20)}, draw_square)
 
@@ -31,6 +31,7 @@ from typing import Any
 
 import ipywidgets
 
+from course_utils.explorers import layout
 from course_utils.explorers import svg as svg_text
 from course_utils.explorers.description import Control, Description, Picture
 
@@ -71,9 +72,8 @@ class Explorer(ipywidgets.VBox):
         self._names, self._moved, self._followed = tuple(self.controls), (), {}
         self._pending: asyncio.TimerHandle | None = None
         if self.presets:
-            preset = ipywidgets.Dropdown(
-                options=(_CUSTOM, *self.presets), value=_CUSTOM, description="preset"
-            )
+            offered = (_CUSTOM, *self.presets)
+            preset = ipywidgets.Dropdown(options=offered, value=_CUSTOM, description="preset")
             self.controls = {"preset": preset, **self.controls}
         self.view = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%", overflow="auto"))
         extras = [_player(self.controls[description.play])] if description.play else []
@@ -170,7 +170,9 @@ class Explorer(ipywidgets.VBox):
         values = self.values
         picture = self._picture(values)
         with self._without_redraw():
-            self._apply_limits(picture.limits)
+            for name, limit in picture.limits.items():
+                self._limited.add(name)
+                _limit(self.controls[name], limit)
             if self.values != values:  # a limit has moved a control
                 picture = self._picture(self.values)
             if self.presets:
@@ -190,11 +192,6 @@ class Explorer(ipywidgets.VBox):
         except Exception as error:  # a reader who moves a slider must never meet a traceback
             return self._explain(values, error)
 
-    def _apply_limits(self, limits: Mapping[str, Any]) -> None:
-        for name, limit in limits.items():
-            self._limited.add(name)
-            _limit(self.controls[name], limit)
-
     def _preset(self) -> str:
         values = self.values
         for name, preset in self.presets.items():
@@ -205,37 +202,23 @@ class Explorer(ipywidgets.VBox):
     def _explain(self, values: dict[str, Any], error: Exception) -> Picture:
         known = isinstance(error, ValueError)
         self.problem = str(error) if known else f"This can't be drawn ({type(error).__name__}: {error})."
-        self.ways_out = self._find_ways_out(values)
+        self.ways_out = dict(islice(self._find_ways_out(values), 3))
         moves = [f"{self.controls[n].description or n} to {v}" for n, v in self.ways_out.items()]
+        named = [name for name in self._names if name in self.problem]
+        self.marked = tuple(self.ways_out or named or self._moved[:1] or self._names[-1:])
+        advice = f"No single move helps; begin with {' or '.join(self.marked)}."
         if moves:
-            self.marked, advice = tuple(self.ways_out), f"Move {', or '.join(moves)}."
-        else:
-            named = [name for name in self._names if name in self.problem] or [
-                *self._moved[:1],
-                self._names[-1],
-            ][:1]
-            self.marked, advice = tuple(named), f"No single move helps; begin with {' or '.join(named)}."
-        return Picture(svg_text.problem_document(self.problem, advice), {"problem": self.problem})
+            advice = f"Move {', or '.join(moves)}."
+        return Picture(layout.problem_page(self.problem, advice), {"problem": self.problem})
 
-    def _find_ways_out(self, values: dict[str, Any], most: int = 3) -> dict[str, Any]:
+    def _find_ways_out(self, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Single moves after which the picture can be drawn: the control moved last comes first."""
-        found: dict[str, Any] = {}
         for name in sorted(self._names, key=lambda n: n not in self._moved[:1]):
-            if name in self._limited:
-                continue
-            for value in _nearby(self.controls[name]):
-                try:
+            for value in () if name in self._limited else _nearby(self.controls[name]):
+                with suppress(Exception):
                     self.draw({**values, name: value})
-                except Exception:
-                    continue
-                found[name] = value
-                break
-            if len(found) == most:
-                break
-        return found
-
-
-# --- work behind the scenes ---------------------------------------------------------------------------
+                    yield name, value
+                    break
 
 
 def _after_pause(seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle | None:
@@ -258,9 +241,6 @@ def _prepare_when_idle(work: Iterator[Any]) -> None:
     _after_pause(_PAUSE, do_next)
 
 
-# --- controls -----------------------------------------------------------------------------------------
-
-
 def _widget(control: Control) -> ipywidgets.ValueWidget:
     """The control as JupyterLab shows it."""
     said = {"value": control.value, "description": control.label}
@@ -278,16 +258,14 @@ def _widget(control: Control) -> ipywidgets.ValueWidget:
     return (ipywidgets.IntSlider if whole else ipywidgets.FloatSlider)(**said, **numbers)
 
 
-def _player(slider: ipywidgets.IntSlider, interval: int = 300) -> ipywidgets.Play:
-    """Play, pause and stop buttons that move the slider one step every `interval` milliseconds."""
-    play = ipywidgets.Play(
-        value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=interval
-    )
+def _player(slider: ipywidgets.IntSlider) -> ipywidgets.HBox:
+    """Play, pause and stop buttons that move the slider a step every 300 milliseconds, with a label in words."""
+    play = ipywidgets.Play(value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=300)
     play.links = [  # in the browser, so that a step costs the kernel nothing but the redraw
         ipywidgets.jslink((play, "value"), (slider, "value")),
         ipywidgets.jslink((slider, "max"), (play, "max")),
     ]
-    return play
+    return ipywidgets.HBox([ipywidgets.Label(f"play {slider.description}"), play])
 
 
 def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
@@ -295,13 +273,13 @@ def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
     described = [w.description for w in widgets if getattr(w, "description", "")]
     label = max((svg_text.text_width(d, 13) for d in described), default=0) + 8
     for widget in widgets:
-        widget.layout.width = "auto" if not isinstance(widget, ipywidgets.Play) else "max-content"
+        widget.layout.width = "auto"
         widget.layout.border_left = _UNMARKED
-        if not isinstance(widget, ipywidgets.Checkbox) and hasattr(widget.style, "description_width"):
+        if not isinstance(widget, (ipywidgets.Checkbox, ipywidgets.HBox)):
             widget.style.description_width = f"{label:.0f}px"
     columns = f"repeat(auto-fill, minmax({label + 200:.0f}px, 1fr))"
-    layout = ipywidgets.Layout(grid_template_columns=columns, grid_gap="2px 12px", width="100%")
-    return ipywidgets.GridBox(list(widgets), layout=layout)
+    grid = ipywidgets.Layout(grid_template_columns=columns, grid_gap="2px 12px", width="100%")
+    return ipywidgets.GridBox(list(widgets), layout=grid)
 
 
 def _offers(control: ipywidgets.ValueWidget) -> list[Any]:
@@ -352,9 +330,7 @@ def _nearby(control: ipywidgets.ValueWidget) -> Iterator[Any]:
         )
     elif hasattr(control, "max"):
         for steps in (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384):
-            for sign in (-1, 1):
-                value = control.value + sign * steps * control.step
-                if control.min <= value <= control.max:
-                    yield value
+            near = (control.value - steps * control.step, control.value + steps * control.step)
+            yield from (value for value in near if control.min <= value <= control.max)
     elif isinstance(control.value, bool):
         yield not control.value

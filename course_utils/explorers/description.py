@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+Values = Mapping[str, Any]  # what controls stand on by their names, or what was measured by its key
+
 
 @dataclass(frozen=True)
 class Picture:

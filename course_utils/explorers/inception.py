@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from course_utils.explorers import svg
-from course_utils.explorers.description import Description, Picture, slider
+from course_utils.explorers import layout, svg
+from course_utils.explorers.description import Description, Picture, Values, slider
+from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer
 from course_utils.papers import INCEPTION_WIDTHS
+from course_utils.words import number, percent, short
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
@@ -19,19 +20,14 @@ _WIDTHS = ("one", "reduce3", "three", "reduce5", "five", "pool")
 _HIGHEST = {"reduce3": 256, "reduce5": 256, "five": 256, "pool": 256}
 
 
-def _presets() -> dict[str, dict[str, int]]:
-    found, in_channels = {}, 192  # of the stem's last layer
-    for name, widths in INCEPTION_WIDTHS.items():
-        found[f"inception ({name})"] = {
-            "size": _SIDES[name[0]],
-            "in_channels": in_channels,
-            **widths._asdict(),
-        }
-        in_channels = widths.out_channels
-    return found
-
-
-PRESETS = _presets()
+_CHANNELS = (
+    192,
+    *(widths.out_channels for widths in INCEPTION_WIDTHS.values()),
+)  # into each module; 192 from the stem
+PRESETS = {
+    f"inception ({name})": {"size": _SIDES[name[0]], "in_channels": channels, **widths._asdict()}
+    for (name, widths), channels in zip(INCEPTION_WIDTHS.items(), _CHANNELS, strict=False)
+}
 
 
 def inception_explorer(**initial: Any) -> Explorer:
@@ -49,7 +45,7 @@ def inception_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), initial=initial)
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
     values = PRESETS["inception (3a)"]
     controls = {
@@ -59,9 +55,6 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     }
     title = "An inception module, naive and with reduction: the weights and multiply-adds of each branch."
     return Description(title, controls, draw_inception, presets=PRESETS)
-
-
-# --- the numbers --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -89,152 +82,117 @@ def _branch(name: str, size: int, in_channels: int, *steps: tuple[str, int]) -> 
     return Branch(name, steps, weights, macs)
 
 
-def branches(values: dict[str, int]) -> dict[str, tuple[Branch, ...]]:
+def branches(values: Values) -> dict[str, tuple[Branch, ...]]:
     """The four branches of each module, by "naive" and "reduced"."""
     size, channels = values["size"], values["in_channels"]
     one, reduce3, three, reduce5, five, pool = (values[name] for name in _WIDTHS)
     pooling = ("max 3×3", channels)
-    paths = {
-        "naive": ([("1×1", one)], [("3×3", three)], [("5×5", five)], [pooling]),
-        "reduced": (
-            [("1×1", one)],
-            [("1×1", reduce3), ("3×3", three)],
-            [("1×1", reduce5), ("5×5", five)],
-            [pooling, ("1×1", pool)],
-        ),
-    }
-    names = ("1×1", "3×3", "5×5", "pooling")
+    naive = [("1×1", one)], [("3×3", three)], [("5×5", five)], [pooling]
+    reduced = (
+        naive[0],
+        [("1×1", reduce3), *naive[1]],
+        [("1×1", reduce5), *naive[2]],
+        [pooling, ("1×1", pool)],
+    )
     return {
-        kind: tuple(_branch(name, size, channels, *steps) for name, steps in zip(names, each, strict=True))
-        for kind, each in paths.items()
+        kind: tuple(
+            _branch(name, size, channels, *steps) for name, steps in zip(_COLOURS, paths, strict=True)
+        )
+        for kind, paths in (("naive", naive), ("reduced", reduced))
     }
 
 
 def _summary(parts: tuple[Branch, ...]) -> dict[str, Any]:
-    return {
-        "weights": sum(part.weights for part in parts),
-        "macs": sum(part.macs for part in parts),
-        "out_channels": sum(part.out_channels for part in parts),
-        "branch_weights": {part.name: part.weights for part in parts},
-        "branch_macs": {part.name: part.macs for part in parts},
-        "branch_channels": {part.name: part.out_channels for part in parts},
-    }
+    measures = {"weights": "weights", "macs": "macs", "channels": "out_channels"}
+    by_branch = {f"branch_{n}": {p.name: getattr(p, of) for p in parts} for n, of in measures.items()}
+    return {of: sum(by_branch[f"branch_{n}"].values()) for n, of in measures.items()} | by_branch
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-_WIDTH, _LEFT, _PANEL, _GAP = 880, 8, 420, 28
-_TOP, _ROW, _BOX = 92, 72, 30
-_HEIGHT = _TOP + 4 * _ROW + 176
-_JOIN = 396  # where the panel's concatenation stands
 _COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling": svg.GREEN}
 _NAMES = {"naive": "naive", "reduced": "with reduction"}
+_STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
+_COST = (_BAR, "weights", "88.88 M")  # the widest that may stand there
 
 
-def draw_inception(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
+def draw_inception(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting."""
     parts = branches(values)
     sums = {kind: _summary(each) for kind, each in parts.items()}
     most = max(part.macs for each in parts.values() for part in each)
-    body = [svg.text(_LEFT, 20, _code(values), 15, bold=True)]
-    for i, kind in enumerate(parts):
-        body.append(_panel(_LEFT + i * (_PANEL + _GAP), kind, parts[kind], values["in_channels"], most))
-    body += [_totals(sums), _sentences(values, parts, sums)]
-    state = {**sums, "ratio": sums["naive"]["macs"] / sums["reduced"]["macs"]}
-    title = f"{_code(values)}: {_verdict(sums)} {_growth(values, sums)}"
-    return Picture(svg.document(_WIDTH, _HEIGHT, title, *body), state)
-
-
-def _code(values: dict[str, int]) -> str:
+    panels = [_panel(kind, each, values["in_channels"], most) for kind, each in parts.items()]
+    said = _verdict(sums), _dearest(parts), _sharing(values["size"]), _growth(values["in_channels"], sums)
     widths = ", ".join(str(values[name]) for name in _WIDTHS)
-    size = values["size"]
-    return f"Inception({values['in_channels']}, ({widths})) on maps of {size} × {size}"
+    code = f"Inception({values['in_channels']}, ({widths})) on maps of {values['size']} × {values['size']}"
+    heading, panels = words(code, size=16, bold=True), layout.row(*panels, gap=28)
+    picture = layout.page(
+        f"{code}: {said[0]} {said[-1]}", heading, panels, _totals(sums), words(*said, pitch=22)
+    )
+    return Picture(picture, {**sums, "ratio": sums["naive"]["macs"] / sums["reduced"]["macs"]})
 
 
-def _panel(x: float, kind: str, parts: tuple[Branch, ...], in_channels: int, most: int) -> str:
-    height = 3 * _ROW + _BOX
-    return "".join(
-        [
-            svg.text(x, 46, f"{_NAMES[kind]}, {sum(p.out_channels for p in parts)} channels out", bold=True),
-            svg.text(x, 64, f"in: {in_channels}", fill=svg.MUTED),
-            svg.text(x + 288, 64, "weights", anchor="end", fill=svg.MUTED),
-            svg.text(x + 378, 64, "macs", anchor="end", fill=svg.MUTED),
-            svg.text(x + _JOIN + 20, 64, "out", anchor="end", fill=svg.MUTED),
-            svg.rect(x, _TOP - 14, 12, height + 28, svg.MUTED, title=f"{in_channels} channels in"),
-            *(_row(x, _TOP + i * _ROW, part, most) for i, part in enumerate(parts)),
-            _concatenation(x, _TOP - 14, height + 28, parts),
-        ]
+def _panel(kind: str, parts: tuple[Branch, ...], in_channels: int, most: int) -> Block:
+    """A module from its input to the concatenation of its branches."""
+    inner = layout.column(*(_branch_block(part, most) for part in parts), gap=6)
+    heads = (words(name, fill=svg.MUTED) for name in (f"in: {in_channels}", "weights", "macs"))
+    head = _with_out(_cost_row(*heads), words("out", fill=svg.MUTED, align="r"))
+    channels_in = layout.box(12, inner.height, svg.MUTED, title=f"{in_channels} channels in")
+    return layout.column(
+        words(f"{_NAMES[kind]}, {sum(p.out_channels for p in parts)} channels out", bold=True),
+        layout.shift(head, 12),
+        layout.row(channels_in, inner, layout.space(8), _concatenation(parts, inner.height), gap=0),
     )
 
 
-def _row(x: float, y: float, part: Branch, most: int) -> str:
-    """One branch: its steps as boxes, under them its cost."""
-    places = (108, 218) if len(part.steps) == 2 else (218,)
-    places = (108,) if part.steps[-1][0].startswith("max") else places
-    middle, colour = y + _BOX / 2, _COLOURS[part.name]
-    line = svg.line(x + 12, middle, x + _JOIN - 48, middle, svg.MUTED, 1.5)  # the boxes lie on it
-    boxes = "".join(_step(x + p, y, step, colour) for p, step in zip(places, part.steps, strict=True))
+def _with_out(block: Block, out: Block) -> Block:
+    return layout.table([[block, out]], "lr", least=(_WIRE, "1,024"))
+
+
+def _branch_block(part: Branch, most: int) -> Block:
+    """One branch: its steps as boxes on a wire, under them its cost."""
+    colour, pools = _COLOURS[part.name], part.steps[-1][0].startswith("max")
+    steps = [
+        layout.chip(kind if kind.startswith("max") else f"{kind}, {channels}", _STEP, colour)
+        for kind, channels in part.steps
+    ]
+    if len(steps) == 1:
+        steps.insert(pools, layout.space(*_STEP))
+    wire = Block(_WIRE, _STEP[1], lambda x, y: svg.line([(x, y + 15), (x + _WIRE, y + 15)], svg.MUTED, 1.5))
     cost = f"{part.name}: {part.weights:,} weights, {part.macs:,} multiply-adds"
-    free = part.macs == 0
-    return "".join(
-        [
-            line,
-            boxes,
-            svg.text(x + _JOIN - 8, middle + 5, part.out_channels, anchor="end", bold=True),
-            svg.bar(x + 24, y + _BOX + 8, 176, 12, part.macs / most, colour, title=cost),
-            svg.text(x + 288, y + _BOX + 19, "none" if free else svg.short(part.weights), anchor="end"),
-            svg.text(x + 378, y + _BOX + 19, "none" if free else svg.short(part.macs), anchor="end"),
-        ]
-    )
+    costs = ["none"] * 2 if not part.macs else [short(part.weights), short(part.macs)]
+    bar = layout.bar(part.macs / most, _BAR, colour, title=cost)
+    path = layout.over(wire, layout.shift(layout.row(*steps), 60))
+    out = words(part.out_channels, bold=True, align="r")
+    return layout.column(_with_out(path, out), _cost_row(bar, *costs))
 
 
-def _step(x: float, y: float, step: tuple[str, int], colour: str) -> str:
-    kind, channels = step
-    words = kind if kind.startswith("max") else f"{kind}, {channels}"
-    return svg.rect(x - 50, y, 100, _BOX, svg.SURFACE, colour, 2, radius=4) + svg.text(
-        x, y + _BOX / 2 + 5, words, anchor="middle"
-    )
+def _cost_row(*cells: Block | str) -> Block:
+    return layout.shift(layout.table([cells], "lrr", least=_COST), 12)
 
 
-def _concatenation(x: float, y: float, height: float, parts: tuple[Branch, ...]) -> str:
+def _concatenation(parts: tuple[Branch, ...], height: float) -> Block:
     """The module's output as one bar, each branch's share of the channels in its colour."""
-    total, drawn = sum(part.out_channels for part in parts), []
+    total = sum(part.out_channels for part in parts)
+    shares = []
     for part in parts:
-        share = part.out_channels / total * height
-        words = f"{part.name}: {part.out_channels} of {total} channels"
-        drawn.append(svg.rect(x + _JOIN, y, 20, share, _COLOURS[part.name], title=words))
-        y += share
-    return "".join(drawn)
+        said = f"{part.name}: {part.out_channels} of {total} channels"
+        shares.append(layout.box(20, part.out_channels / total * height, _COLOURS[part.name], title=said))
+    return layout.column(*shares, gap=0)
 
 
-def _totals(sums: dict[str, dict[str, Any]]) -> str:
+def _totals(sums: dict[str, dict[str, Any]]) -> Block:
     """Both modules' weights as bars on one scale; multiply-adds stand in the same proportion."""
-    most, y, drawn = max(each["weights"] for each in sums.values()), _TOP + 4 * _ROW + 8, []
+    most = max(each["weights"] for each in sums.values())
+    rows = []
     for (kind, each), colour in zip(sums.items(), (svg.MUTED, svg.BLUE), strict=True):
-        words = f"{each['weights']:,} weights, {each['macs']:,} multiply-adds"
-        drawn += [
-            svg.text(_LEFT, y + 14, _NAMES[kind], bold=True),
-            svg.bar(_LEFT + 128, y + 2, 300, 15, each["weights"] / most, colour, title=words),
-            svg.text(_LEFT + 440, y + 14, words),
-        ]
-        y += 26
-    return "".join(drawn)
-
-
-# --- the words ----------------------------------------------------------------------------------------
-
-
-def _sentences(values: dict[str, int], parts: dict, sums: dict[str, dict[str, Any]]) -> str:
-    y, drawn = _TOP + 4 * _ROW + 84, []
-    for words in (_verdict(sums), _dearest(parts), _sharing(values), _growth(values, sums)):
-        drawn.append(svg.text(_LEFT, y, words))
-        y += 22
-    return "".join(drawn)
+        said = f"{each['weights']:,} weights, {each['macs']:,} multiply-adds"
+        bar = layout.bar(each["weights"] / most, 300, colour, 15, title=said)
+        rows.append([words(_NAMES[kind], bold=True), bar, said])
+    return layout.table(rows, "lll", pitch=26)
 
 
 def _verdict(sums: dict[str, dict[str, Any]]) -> str:
     ratio = sums["naive"]["macs"] / sums["reduced"]["macs"]
-    words = f"The naive module costs {svg.three_digits(round(ratio, 2))} times as much."
+    words = f"The naive module costs {number(ratio)} times as much."
     return words if ratio >= 1 else f"{words} Reductions as wide as these do not pay."
 
 
@@ -242,19 +200,16 @@ def _dearest(parts: dict[str, tuple[Branch, ...]]) -> str:
     shares = []
     for kind, each in parts.items():
         top = max(each, key=lambda part: part.macs)
-        shares.append(f"{_NAMES[kind]} {100 * top.macs / sum(p.macs for p in each):.0f} % in the {top.name}")
+        share = percent(top.macs / sum(p.macs for p in each), 0)
+        shares.append(f"{_NAMES[kind]} {share} in the {top.name}")
     return f"Where the multiply-adds are: {' branch, '.join(shares)} branch."
 
 
-def _sharing(values: dict[str, int]) -> str:
-    size = values["size"]
+def _sharing(size: int) -> str:
     times = f"{size} × {size} = {size**2:,} positions" if size > 1 else "a single position"
     return f"Each weight is used at {times}, so both measures stand in the same proportion everywhere."
 
 
-def _growth(values: dict[str, int], sums: dict[str, dict[str, Any]]) -> str:
-    outs = {kind: each["out_channels"] for kind, each in sums.items()}
-    return (
-        f"From {values['in_channels']} channels to {outs['naive']} (naive, never fewer than came in) "
-        f"or {outs['reduced']} (with reduction)."
-    )
+def _growth(in_channels: int, sums: dict[str, dict[str, Any]]) -> str:
+    naive, reduced = (sums[kind]["out_channels"] for kind in _NAMES)
+    return f"From {in_channels} channels to {naive} (naive, never fewer than came in) or {reduced} (with reduction)."

@@ -17,7 +17,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import product
@@ -86,8 +86,6 @@ def export(folder: str | Path, kinds: Iterable[str] | None = None) -> dict[str, 
     return written
 
 
-# --- tables -------------------------------------------------------------------------------------------
-
 _BUILD: dict[str, Callable[[int], nn.Module]] = {
     "LeNet-5": lambda size: lenet5(input_size=28 if size == 28 else 32),
     "AlexNet": lambda size: alexnet("2012"),
@@ -117,8 +115,7 @@ def _table(name: str, size: str, by: str) -> dict[str, Any]:
     counted = whole.only(*COUNTED)
     rows = list(counted)
     if by == "blocks":
-        runs = [run for run in blocks(whole, depth) if any(row.kind in COUNTED for row in run)]
-        rows = [_block(run, depth) for run in runs]
+        rows = [_block(run, depth) for run in blocks(whole, depth) if any(row.kind in COUNTED for row in run)]
     total = {n: getattr(counted.total, n) for n in _SUMMED} | {"params": whole.total.params}
     return {"names": spoken_names(rows), "rows": [_row(row) for row in rows], "total": total}
 
@@ -127,13 +124,11 @@ def _block(run: list, depth: int) -> Any:
     """One row for a run of layers: the sum of those that count, with the shape and field of the last."""
     if len(run) == 1:
         return run[0]
-    counted = [row for row in run if row.kind in COUNTED]
+    first, last, counted = run[0], run[-1], [row for row in run if row.kind in COUNTED]
     sums = {n: sum(getattr(row, n) for row in counted) for n in _SUMMED}
-    kind = counted[0].kind if len(counted) == 1 else "block"
-    return network.LayerRow(
-        block_of(run[0].name, depth), kind, run[0].in_shape, run[-1].out_shape, **sums,
-        receptive_field=run[-1].receptive_field,
-    )  # fmt: skip
+    kind, field = counted[0].kind if len(counted) == 1 else "block", last.receptive_field
+    name, shapes = block_of(first.name, depth), (first.in_shape, last.out_shape)
+    return network.LayerRow(name, kind, *shapes, **sums, receptive_field=field)
 
 
 def _row(row: Any) -> list[Any]:
@@ -145,9 +140,6 @@ def _field(field: ReceptiveField | None) -> list[list[int]] | None:
     return field and [list(field.size), list(field.stride), list(field.start)]
 
 
-# --- fields -------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class FieldNetwork:
     """A network whose fields are shown: layers whose names agree in their first `depth` parts are one block."""
@@ -157,18 +149,9 @@ class FieldNetwork:
     trained: bool = False  # whether its trained weights are on this computer
 
 
-FIELD_NETWORKS = {  # the first two without the weight of their classifiers
-    "AlexNet": FieldNetwork(
-        lambda: AlexNet(
-            ALEXNET_WIDTHS["2014"],
-            num_classes=1,
-            in_channels=3,
-            stem=(11, 4, 2),
-            hidden=1,
-            dropout_first=True,
-        ),
-        2,
-    ),
+_ALEXNET = {"num_classes": 1, "in_channels": 3, "stem": (11, 4, 2), "hidden": 1, "dropout_first": True}
+_FIELD_BUILD = {  # the first two without the weight of their classifiers
+    "AlexNet": FieldNetwork(lambda: AlexNet(ALEXNET_WIDTHS["2014"], **_ALEXNET), 2),
     "VGG-16": FieldNetwork(lambda: VGG(VGG_CONFIGURATIONS["D"], num_classes=1, in_channels=3, hidden=1), 2),
     "GoogLeNet": FieldNetwork(lambda: googlenet(aux_logits=False), 1),
     "ResNet-18": FieldNetwork(resnet18, 2),
@@ -179,7 +162,7 @@ FIELD_NETWORKS = {  # the first two without the weight of their classifiers
 
 def _layers(name: str) -> dict[str, Any]:
     """The convolutions and pooling layers of a network, or its blocks, up to the last feature map."""
-    entry = FIELD_NETWORKS[name]
+    entry = _FIELD_BUILD[name]
     with torch.device("cpu" if entry.trained else "meta"):  # no memory for the weights
         model = entry.build()
     runs = [
@@ -201,16 +184,11 @@ def _layers(name: str) -> dict[str, Any]:
     }
 
 
-def heat_map(photo: str, name: str, effective: str, label: str, row: int, column: int) -> Tensor:
-    """The effective field of one unit on one photo, [224, 224], at most 1."""
-    layer = next(entry[0] for entry in MEASURED[f"layers/{name}"]["layers"] if entry[1] == label)
-    return effective_receptive_field(
-        model_of(name, effective), photo_tensor(photo)[None], layer, (row, column)
-    )
-
-
 def _effective(photo: str, name: str, effective: str, label: str, row: str, column: str) -> dict[str, Any]:
-    heat = heat_map(photo, name, effective, label, int(row), int(column))
+    """The effective field of one unit on one photo."""
+    layer = next(entry[0] for entry in MEASURED[f"layers/{name}"]["layers"] if entry[1] == label)
+    image, unit = photo_tensor(photo)[None], (int(row), int(column))
+    heat = effective_receptive_field(model_of(name, effective), image, layer, unit)
     return {"sd": list(standard_deviation(heat)), "picture": _heat_picture(heat)}
 
 
@@ -219,8 +197,7 @@ def standard_deviation(heat: Tensor) -> tuple[float, float]:
     total = heat.sum().clamp(min=1e-30)
     found = []
     for dim in (1, 0):
-        weights = heat.sum(dim) / total
-        places = torch.arange(len(weights), dtype=weights.dtype)
+        weights, places = heat.sum(dim) / total, torch.arange(heat.shape[1 - dim], dtype=heat.dtype)
         centre = (weights * places).sum()
         found.append(float((weights * (places - centre) ** 2).sum().sqrt()))
     return found[0], found[1]
@@ -229,22 +206,16 @@ def standard_deviation(heat: Tensor) -> tuple[float, float]:
 @lru_cache(4)
 def model_of(name: str, effective: str) -> nn.Module:
     """The network with trained weights, or with fresh ones and batch norm statistics from the photos."""
-    entry = FIELD_NETWORKS[name]
+    entry = _FIELD_BUILD[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = entry.build()
         if effective == UNTRAINED:
-            if entry.trained:
-                _reset_parameters(model)
+            for module in model.modules() if entry.trained else ():
+                getattr(module, "reset_parameters", lambda: None)()
             # Fresh statistics would normalise nothing, and the skips would be drowned or would drown the rest.
             update_bn([torch.stack([photo_tensor(photo.name) for photo in photos()[:4]])], model)
     return model.eval().requires_grad_(False)
-
-
-def _reset_parameters(model: nn.Module) -> None:
-    for module in model.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
 
 
 @cache
@@ -264,41 +235,31 @@ def _data_uri(image: Image.Image, kind: str, **options: Any) -> str:
     return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-_LEVELS = 32
-
-
-def _heat_picture(heat: Tensor, cell: int = 4) -> str:
+def _heat_picture(heat: Tensor, cell: int = 4, levels: int = 32) -> str:
     """The map in cells of 4 × 4 pixels, from transparent over purple and orange to yellow, as a PNG data URI."""
     cells = nn.functional.avg_pool2d(heat[None, None], cell)[0, 0]
     # the square root, because most of what is worth seeing is far below the peak
-    levels = ((cells / cells.max().clamp(min=1e-30)).sqrt() * (_LEVELS - 1)).round().byte()
-    picture = Image.fromarray(levels.numpy()).convert("P")
-    picture.putpalette([channel for level in range(_LEVELS) for channel in _heat_colour(level)[:3]])
-    return _data_uri(picture, "PNG", transparency=bytes(_heat_colour(level)[3] for level in range(_LEVELS)))
+    level = ((cells / cells.max().clamp(min=1e-30)).sqrt() * (levels - 1)).round().byte()
+    stops = torch.tensor([[60.0, 213, 255], [10, 94, 240], [110, 0, 120]])  # red, green, blue
+    colours = nn.functional.interpolate(stops[None], levels, mode="linear", align_corners=True)[0].T
+    picture = Image.fromarray(level.numpy()).convert("P")
+    picture.putpalette(colours.round().int().flatten().tolist())
+    opacity = bytes([0, *(min(225, round(40 + 400 * n / levels)) for n in range(1, levels))])
+    return _data_uri(picture, "PNG", transparency=opacity)
 
-
-def _heat_colour(level: int) -> tuple[int, int, int, int]:
-    stops = ((60, 10, 110), (213, 94, 0), (255, 240, 120))
-    place = 2 * level / (_LEVELS - 1)
-    first = min(int(place), 1)
-    mixed = [
-        round(a + (place - first) * (b - a)) for a, b in zip(stops[first], stops[first + 1], strict=True)
-    ]
-    return mixed[0], mixed[1], mixed[2], min(225, round(40 + 400 * level / _LEVELS)) if level else 0
-
-
-# --- signals ------------------------------------------------------------------------------------------
 
 _IMAGES = 16
 
 
 def _signals(depth: str, skip: str, norm: str, scale: str, seed: str) -> dict[str, Any]:
     """The signals in one of the untrained networks of residual_explorer."""
-    model = untrained(int(depth), norm == "1", int(seed))
+    model = deepcopy(untrained(int(depth), norm == "1", int(seed)))
     for block in model.blocks:
         block.skip = skip == "1"  # shortcuts of option A have no parameters, so the twins share their weights
-    with _scaled(main_path(model), float(scale)):
-        found = layer_signals(model, *_images())
+    with torch.no_grad():
+        for layer in main_path(model):
+            layer.weight.mul_(float(scale))
+    found = layer_signals(model, *_images())
     # Five digits: three are shown, and the rest would double what a site sends.
     sizes = {name: [float(f"{v:.5g}") for v in getattr(found, name)] for name in ("activations", "gradients")}
     return {**sizes, "loss": found.loss}
@@ -317,23 +278,6 @@ def untrained(depth: int, norm: bool, seed: int) -> ResNet:
         torch.manual_seed(seed)
         model = resnet_cifar(depth, in_channels=1, widths=residual.WIDTHS, stem=residual.STEM, norm=norm)
     return model.to(memory_format=torch.channels_last)
-
-
-@contextmanager
-def _scaled(layers: list[nn.Conv2d], scale: float) -> Iterator[None]:
-    before = [layer.weight.detach().clone() for layer in layers] if scale != 1 else []
-    try:
-        with torch.no_grad():
-            for layer, weight in zip(layers, before, strict=False):
-                layer.weight.copy_(scale * weight)
-        yield
-    finally:
-        with torch.no_grad():
-            for layer, weight in zip(layers, before, strict=False):
-                layer.weight.copy_(weight)
-
-
-# --- guesses ------------------------------------------------------------------------------------------
 
 
 def _guess(name: str) -> dict[str, Any]:
@@ -370,12 +314,9 @@ def _thumbnail(image: Image.Image, side: int = 224) -> str:
     half = min(image.size) * 7 / 16  # data.preprocess keeps the central 224 of 256 pixels
     x, y = (length / 2 for length in image.size)
     box = (x - half, y - half, x + half, y + half)
-    return _data_uri(
-        image.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=3), "JPEG", quality=60
-    )
+    small = image.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=3)
+    return _data_uri(small, "JPEG", quality=60)
 
-
-# --- keys ---------------------------------------------------------------------------------------------
 
 KINDS: dict[str, Callable[..., Any]] = {
     "table": _table,
@@ -391,17 +332,16 @@ KINDS: dict[str, Callable[..., Any]] = {
 
 def _middle_units() -> Iterator[str]:
     """Keys of the effective fields of the middle unit of each layer, on each photo."""
-    for name in receptive_field.NETWORKS:
+    for name in receptive_field.FIELD_NETWORKS:
         known = MEASURED[f"layers/{name}"]
-        for effective, layer, photo in product(known["fields"][1:], known["layers"], MEASURED["photos"]):
-            yield receptive_field.effective_key(
-                photo, name, effective, layer[1], layer[2][1] // 2, layer[2][2] // 2
-            )
+        shown = known["fields"][1:], known["layers"], MEASURED["photos"]
+        for effective, (_, label, shape, *_), photo in product(*shown):
+            yield receptive_field.effective_key(photo, name, effective, label, shape[1] // 2, shape[2] // 2)
 
 
 EXPORTED: dict[str, Callable[[], Iterable[str]]] = {
     "tables": network.every_key,
-    "layers": lambda: [f"layers/{name}" for name in receptive_field.NETWORKS],
+    "layers": lambda: [f"layers/{name}" for name in receptive_field.FIELD_NETWORKS],
     "photos": lambda: ["photos", *(f"photo/{name}" for name in MEASURED["photos"])],
     "signals": residual.every_key,
     "guesses": lambda: ["photos", "classes", *(f"guesses/{name}" for name in MEASURED["photos"])],

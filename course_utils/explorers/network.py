@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, product
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from course_utils import words as spoken
-from course_utils.explorers import svg
-from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
+from course_utils.explorers import layout, svg
+from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
+from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.table import LayerRow
+from course_utils.words import shape, short
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
@@ -21,11 +20,9 @@ if TYPE_CHECKING:
 COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
 ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
-_MOST_ROWS = 24  # that the slider offers before it is limited by a table
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """A network of the course: how a reader makes it, what it takes, and the `size` that its paper took.
 
     Layers whose names agree in their first `depth` parts are one block.
@@ -62,7 +59,7 @@ def network_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), MEASURED, initial, prepare=every_key())
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; a setting needs its table."""
     controls = {
         "network": choice("network", tuple(NETWORKS), "AlexNet"),
@@ -70,21 +67,19 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
         "input_size": choice_slider("input size", SIZES, 227, at_rest=True),
         "rows": choice("rows", ROWS, "blocks"),
         "scale": choice("bars", ("log", "linear"), "log"),
-        "layer": slider("selected row", 0, 0, _MOST_ROWS - 1),
+        "layer": slider("selected row", 0, 0, 23),
     }
     title = "A network layer by layer: units, weights, connections, multiply-adds, receptive field."
     return Description(title, controls, draw_network, needs=lambda v: [table_key(v)], follow=_follow)
 
 
-def _follow(
-    before: Mapping[str, Any], values: Mapping[str, Any], moved: Sequence[str], data: Mapping[str, Any]
-) -> dict[str, Any]:
+def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """Another network starts at the size that its paper has."""
     alone = "network" in moved and "input_size" not in moved
     return {**values, "input_size": NETWORKS[values["network"]].size if alone else values["input_size"]}
 
 
-def table_key(values: Mapping[str, Any]) -> str:
+def table_key(values: Values) -> str:
     """The key of the table that a setting shows."""
     return f"table/{values['network']}/{values['input_size']}/{values['rows']}"
 
@@ -95,30 +90,19 @@ def every_key() -> Iterator[str]:
         yield table_key({"network": network, "input_size": size, "rows": rows})
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Table:
-    """What is drawn: rows and what they are called.
+def read_table(values: Values, data: Values) -> dict[str, Any]:
+    """`rows`, their `names`, `in_shape` and `total`; raises ValueError for a size that the network does not take.
 
     `total` sums the rows that lecture 12 counts; its "params" are all parameters, batch normalisation's too.
     """
-
-    rows: tuple[LayerRow, ...]
-    names: tuple[str, ...]
-    total: dict[str, int]
-    in_shape: tuple[int, ...]
-
-
-def read_table(values: Mapping[str, Any], data: Mapping[str, Any]) -> Table:
-    """The table of a setting; raises ValueError for a size that the network does not take."""
     found, size = data[table_key(values)], values["input_size"]
     if "refused" in found:
         raise ValueError(found["refused"])
-    rows = tuple(_read_row(*row) for row in found["rows"])
-    shape = (NETWORKS[values["network"]].in_channels, size, size)
-    return Table(rows, tuple(found["names"]), found["total"], shape)
+    rows, in_shape = (
+        tuple(_read_row(*row) for row in found["rows"]),
+        (NETWORKS[values["network"]].in_channels, size, size),
+    )
+    return {"in_shape": in_shape, "rows": rows, "names": tuple(found["names"]), "total": found["total"]}
 
 
 def _read_row(name: str, kind: str, in_shape: list, out_shape: list, *numbers: Any) -> LayerRow:
@@ -149,64 +133,53 @@ def spoken_names(rows: Iterable[LayerRow]) -> list[str]:
     return names
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-_WIDTH, _TOP, _LINE, _SIZE = 836, 128, 19, 13
-_NAME_X, _SHAPE_X, _BARS_X, _COLUMN, _BAR = 10, 296, 306, 101, 38
-_FIELD_X, _FIELD_BAR = 712, 66
+_ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
+# The widest that may stand there; the heads are wider than the bars and numbers below them.
+_COLUMNS = ("inception3a.branch2.0.conv", "888 × 888 × 888", 96, 96, 96, 96, 115)
 _SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in proportion"}
 _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
 
-def draw_network(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_network(values: Values, data: Values) -> Picture:
     """The picture of one setting; raises ValueError for a size that the network does not take."""
     name, table = values["network"], read_table(values, data)
-    selected = min(values["layer"], len(table.rows) - 1)
-    bottom = _TOP + len(table.rows) * _LINE
-    body = [
-        svg.text(_NAME_X, 24, f"{name}, input {spoken.shape(table.in_shape)}", 16, bold=True),
-        _summary(table),
-        _details(table, selected),
-        svg.rect(4, _TOP + selected * _LINE, _WIDTH - 8, _LINE, svg.RAISED, radius=3),
-        _heads(),
-        _names(table),
-        *(_measure(table, m, i, values["scale"]) for i, m in enumerate(_MEASURES)),
-        _fields(table),
-        _totals(table, bottom + 6, values["scale"]),
-    ]
-    title = f"{name}: {table.total['params']:,} parameters, {table.total['macs']:,} multiply-adds."
-    state = {
-        "in_shape": table.in_shape,
-        "rows": table.rows,
-        "names": table.names,
-        "total": table.total,
-        "selected": selected,
-        "code": f"layer_table({NETWORKS[name].code}, {table.in_shape})",
-    }
-    picture = svg.document(_WIDTH, bottom + 54, title, *body, smallest=13)
-    return Picture(picture, state, limits={"layer": len(table.rows) - 1})
-
-
-def _summary(table: Table) -> str:
-    total = table.total
+    rows, total = table["rows"], table["total"]
+    selected = min(values["layer"], len(rows) - 1)
+    rule = layout.box(_ALL, 1, svg.LINE)
+    lit = layout.shift(layout.box(_ALL, _PITCH, svg.RAISED, rx=3), 0, selected * _PITCH)
+    sums = (layout.shift(words(short(total[m]), bold=True), _BAR + 5) for m in _MEASURES)
+    key = (svg.GREEN, "field inside the input"), (svg.VERMILION, "field wider than the input")
     norms = total["params"] - total["weights"] - total["biases"]
     note = f" ({norms:,} of them in batch normalisation)" if norms else ""
-    return svg.text(_NAME_X, 47, f"{total['params']:,} parameters{note}, {total['macs']:,} multiply-adds", 14)
+    picture = layout.page(
+        f"{name}: {total['params']:,} parameters, {total['macs']:,} multiply-adds.",
+        words(f"{name}, input {shape(table['in_shape'])}", size=16, bold=True),
+        words(f"{total['params']:,} parameters{note}, {total['macs']:,} multiply-adds"),
+        _details(table["names"][selected], rows[selected]),
+        layout.space(0, 4),
+        _cells(*(words(head, bold=True) for head in ("layer", "output", *_MEASURES, "receptive field"))),
+        rule,
+        layout.over(lit, _rows(table, values["scale"])),
+        rule,
+        _cells(words("total", bold=True), "", *sums, ""),
+        layout.row(words(_SCALES[values["scale"]], fill=svg.MUTED), layout.legend(*key), gap=200),
+        gap=3,
+    )
+    state = {
+        **table,
+        "selected": selected,
+        "code": f"layer_table({NETWORKS[name].code}, {table['in_shape']})",
+    }
+    return Picture(picture, state, limits={"layer": len(rows) - 1})
 
 
-def _details(table: Table, selected: int) -> str:
+def _details(name: str, row: LayerRow) -> Block:
     """The selected row in exact numbers, on two lines."""
-    row = table.rows[selected]
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
-    words = (
-        f"{table.names[selected]}: {spoken.shape(row.in_shape)} → {spoken.shape(row.out_shape)} {within} "
-        f"{row.units:,} units; {row.weights:,} weights + {row.biases:,} biases",
-        f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}",
-    )
-    return "".join(
-        svg.text(_NAME_X, 70 + 19 * i, line, _SIZE, bold=not i, width=_WIDTH - 2 * _NAME_X)
-        for i, line in enumerate(words)
-    )
+    first = f"{name}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} {row.units:,} units; "
+    first += f"{row.weights:,} weights + {row.biases:,} biases"
+    second = f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}"
+    return layout.column(words(first, bold=True, most=_ALL), words(second, most=_ALL), gap=0)
 
 
 def _seen(row: LayerRow) -> str:
@@ -215,81 +188,50 @@ def _seen(row: LayerRow) -> str:
         return "there is no single receptive field"
     if field.stride == (0, 0):
         return "sees the whole input"
-    size = f"{field.size[0]} × {field.size[1]}"
-    return f"sees {size} pixels, its neighbour's lie {field.stride[0]} further on"
+    return f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"
 
 
-def _heads() -> str:
-    words = [svg.text(_BARS_X + i * _COLUMN, _TOP - 8, m, _SIZE, bold=True) for i, m in enumerate(_MEASURES)]
-    return "".join(
-        [
-            svg.text(_NAME_X, _TOP - 8, "layer", _SIZE, bold=True),
-            svg.text(_SHAPE_X, _TOP - 8, "output", _SIZE, "end", bold=True),
-            *words,
-            svg.text(_FIELD_X, _TOP - 8, "receptive field", _SIZE, bold=True),
-            svg.line(4, _TOP - 2, _WIDTH - 4, _TOP - 2),
-        ]
+def _cells(*cells: Block | str) -> Block:
+    return layout.table([cells], "lrlllll", gap=8, least=_COLUMNS)
+
+
+def _rows(table: dict[str, Any], scale: str) -> Block:
+    """All rows, column by column: what a column's words share is said once, which halves the bytes."""
+    rows = table["rows"]
+    shapes = words(*(shape(row.out_shape) for row in rows), fill=svg.MUTED, align="r", pitch=_PITCH)
+    measures = (_measure([getattr(row, name) for row in rows], name, scale) for name in _MEASURES)
+    return _cells(
+        words(*table["names"], pitch=_PITCH), shapes, *measures, _fields(rows, table["in_shape"][1])
     )
 
 
-def _column(words: Sequence[tuple[float, float, str]], fill: str, anchor: str = "start") -> str:
-    """Many short texts; what they share is said once, which halves the bytes."""
-    texts = "".join(f'<text x="{svg.num(x)}" y="{svg.num(y)}">{escape(w)}</text>' for x, y, w in words)
-    return f'<g fill="{fill}" text-anchor="{anchor}" font-size="{_SIZE}">{texts}</g>' if words else ""
-
-
-def _y(index: float) -> float:
-    return _TOP + index * _LINE + 14
-
-
-def _names(table: Table) -> str:
-    room = _SHAPE_X - _NAME_X - 96
-    names = [(_NAME_X + 4, _y(i), svg.ellipsis(n, room, _SIZE)) for i, n in enumerate(table.names)]
-    shapes = [(_SHAPE_X, _y(i), spoken.shape(row.out_shape)) for i, row in enumerate(table.rows)]
-    return _column(names, svg.TEXT) + _column(shapes, svg.MUTED, "end")
-
-
-def _measure(table: Table, name: str, index: int, scale: str) -> str:
+def _measure(values: Sequence[int], name: str, scale: str) -> Block:
     """A column of bars with their numbers; nothing where the measure is 0."""
-    values = [getattr(row, name) for row in table.rows]
-    most = max(values, default=0)
-    if not most:
-        return ""
-    length = (lambda v: log10(1 + v) / log10(1 + most)) if scale == "log" else (lambda v: v / most)
-    x = _BARS_X + index * _COLUMN
-    bars = [(x, _TOP + i * _LINE + 4, max(length(v) * _BAR, 1), _LINE - 8) for i, v in enumerate(values) if v]
-    numbers = [(x + _BAR + 5, _y(i), svg.short(v)) for i, v in enumerate(values) if v]
-    return svg.boxes(bars, _MEASURES[name]) + _column(numbers, svg.TEXT)
+    most = max(*values, 1)
+    shares = [log10(1 + v) / log10(1 + most) if scale == "log" else v / most for v in values]
+    numbers = words(*(short(v) if v else "" for v in values), pitch=_PITCH)
+    return layout.row(_bars(shares, _BAR, _MEASURES[name]), numbers, gap=5)
 
 
-def _fields(table: Table) -> str:
+def _bars(shares: Sequence[float], width: float, fill: str) -> Block:
+    """A bar a row, nothing where the share is 0."""
+
+    def draw(x: float, y: float) -> str:
+        bars = [(x, y + i * _PITCH + 4, max(s * width, 1), _PITCH - 8) for i, s in enumerate(shares) if s]
+        return svg.boxes(bars, fill)
+
+    return Block(width, len(shares) * _PITCH, draw)
+
+
+def _fields(rows: Sequence[LayerRow], side: int) -> Block:
     """Receptive fields as bars against the input's side, in another colour where they are wider than it."""
-    side = table.in_shape[1]
-    inside, beyond, numbers = [], [], []
-    for i, row in enumerate(table.rows):
+    said, inside, beyond = [], [], []
+    for row in rows:
         field = row.receptive_field
-        if field is None:
-            continue
-        whole = field.stride[0] == 0
-        share = 1 if whole else min(field.size[0] / side, 1)
-        bar = (_FIELD_X, _TOP + i * _LINE + 4, max(share * _FIELD_BAR, 1), _LINE - 8)
-        (beyond if not whole and field.size[0] > side else inside).append(bar)
-        numbers.append((_FIELD_X + _FIELD_BAR + 5, _y(i), "whole" if whole else str(field.size[0])))
-    return svg.boxes(inside, svg.GREEN) + svg.boxes(beyond, svg.VERMILION) + _column(numbers, svg.TEXT)
-
-
-def _totals(table: Table, y: float, scale: str) -> str:
-    words = [
-        svg.text(_BARS_X + i * _COLUMN + _BAR + 5, y + 14, svg.short(table.total[m]), _SIZE, bold=True)
-        for i, m in enumerate(_MEASURES)
-    ]
-    key = [(svg.GREEN, "field inside the input"), (svg.VERMILION, "field wider than the input")]
-    return "".join(
-        [
-            svg.line(4, y - 4, _WIDTH - 4, y - 4),
-            svg.text(_NAME_X + 4, y + 14, "total", _SIZE, bold=True),
-            *words,
-            svg.text(_NAME_X + 4, y + 38, _SCALES[scale], _SIZE, fill=svg.MUTED),
-            svg.legend(_BARS_X + 2 * _COLUMN - 60, y + 38, key, 13),
-        ]
-    )
+        whole = field is not None and field.stride[0] == 0
+        share = 0 if field is None else 1 if whole else field.size[0] / side
+        inside.append(share if share <= 1 else 0)
+        beyond.append(1 if share > 1 else 0)
+        said.append("" if field is None else "whole" if whole else str(field.size[0]))
+    bars = layout.over(_bars(inside, _FIELD_BAR, svg.GREEN), _bars(beyond, _FIELD_BAR, svg.VERMILION))
+    return layout.row(bars, words(*said, pitch=_PITCH), gap=5)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from course_utils import words as spoken
-from course_utils.explorers import svg
-from course_utils.explorers.description import Description, Picture, choice, choice_slider, slider
+from course_utils.explorers import layout, svg
+from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
+from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
+from course_utils.words import percent, plural, shape
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
 
 SIZE = 224  # pixels on each side that the networks take of a photo
 BOX, UNTRAINED, TRAINED = "theoretical only", "effective, untrained", "effective, trained"
-NETWORKS = ("AlexNet", "VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50", "EfficientNet-Lite0")
+FIELD_NETWORKS = ("AlexNet", "VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50", "EfficientNet-Lite0")
 
 
 def receptive_field_explorer(**initial: Any) -> Explorer:
@@ -32,17 +32,17 @@ def receptive_field_explorer(**initial: Any) -> Explorer:
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.measured import MEASURED
 
-    keys = [f"layers/{name}" for name in NETWORKS] + [f"photo/{name}" for name in MEASURED["photos"]]
+    keys = [f"layers/{name}" for name in FIELD_NETWORKS] + [f"photo/{name}" for name in MEASURED["photos"]]
     return Explorer(describe(MEASURED), MEASURED, initial, prepare=keys)
 
 
-def describe(data: Mapping[str, Any]) -> Description:
+def describe(data: Values) -> Description:
     """Controls and drawing function for `data["photos"]`; a setting needs its photo and its network's layers."""
     names, first = data["photos"], data["layers/ResNet-18"]
     labels = [entry.label for entry in network_layers("ResNet-18", data)]
     controls = {
         "photo": choice("photo", [(name.replace("_", " "), name) for name in names], names[0]),
-        "network": choice("network", NETWORKS, "ResNet-18"),
+        "network": choice("network", FIELD_NETWORKS, "ResNet-18"),
         "effective": choice("field", first["fields"], BOX),
         "layer": choice_slider("layer", labels, labels[0]),
         "row": slider("row", 56, 0, 111),
@@ -50,15 +50,13 @@ def describe(data: Mapping[str, Any]) -> Description:
     }
     title = "A unit's receptive field on a photo: the theoretical box and the effective heat map."
 
-    def needs(values: Mapping[str, Any]) -> list[str]:
+    def needs(values: Values) -> list[str]:
         return ["photos", f"photo/{values['photo']}", f"layers/{values['network']}"]
 
     return Description(title, controls, draw_field, needs=needs, follow=_follow)
 
 
-def _follow(
-    before: Mapping[str, Any], values: Mapping[str, Any], moved: Sequence[str], data: Mapping[str, Any]
-) -> dict[str, Any]:
+def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """In another layer, choose the unit at about the same place of the photo, which is remembered as a share."""
     layers = {layer.label: layer for layer in network_layers(values["network"], data)}
     grid = layers.get(values["layer"], next(iter(layers.values()))).out_shape[1]
@@ -78,11 +76,7 @@ def effective_key(photo: str, network: str, effective: str, layer: str, row: int
     return f"effective/{photo}/{network}/{effective}/{layer}/{row}/{column}"
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LayerField:
+class LayerField(NamedTuple):
     """One layer that can be chosen: its name in the model, what it is called, its shape and its field."""
 
     name: str
@@ -91,24 +85,21 @@ class LayerField:
     field: ReceptiveField
 
 
-def network_layers(network: str, data: Mapping[str, Any]) -> tuple[LayerField, ...]:
-    """The layers of one of NETWORKS."""
+def network_layers(network: str, data: Values) -> tuple[LayerField, ...]:
+    """The layers of one of FIELD_NETWORKS."""
     return tuple(
-        LayerField(name, label, tuple(shape), ReceptiveField(*map(tuple, field)))
-        for name, label, shape, *field in data[f"layers/{network}"]["layers"]
+        LayerField(name, label, tuple(out_shape), ReceptiveField(*map(tuple, field)))
+        for name, label, out_shape, *field in data[f"layers/{network}"]["layers"]
     )
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-_WIDTH, _HEIGHT, _TOP, _LEFT, _PANEL = 836, 482, 66, 12, 376
-_MARGIN = 48  # pixels of padding around the photo that are drawn
+_PANEL, _MARGIN = 376, 48  # pixels on the screen, and of padding around the photo that are drawn
 _SCALE = _PANEL / (SIZE + 2 * _MARGIN)
-_CURVE_X, _CURVE_Y, _CURVE_WIDTH, _CURVE_HEIGHT = 456, 396, 356, 206
+_CURVE = (416, 206)
 _HATCH, _PADDING = svg.hatch("padding")
 
 
-def draw_field(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_field(values: Values, data: Values) -> Picture:
     """The picture of one setting; layer, unit and kind of field are the nearest that the network has."""
     network = values["network"]
     layers, kinds = network_layers(network, data), tuple(data[f"layers/{network}"]["fields"])
@@ -118,35 +109,37 @@ def draw_field(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
     unit = min(values["row"], height - 1), min(values["column"], width - 1)
     key = "" if kind == BOX else effective_key(values["photo"], network, kind, layer.label, *unit)
     effective = data.get(key)
-    state = _state(layer, unit, layers, effective, "" if effective else key)
-    body = [
-        _HATCH,
-        svg.text(
-            _LEFT, 26, f"{network}, {layer.label}: output {spoken.shape(layer.out_shape)}", 16, bold=True
-        ),
-        svg.text(_LEFT, 50, f"unit ({unit[0]}, {unit[1]}) of {height} × {width}", 14),
-        _photo_panel(values["photo"], data[f"photo/{values['photo']}"], state, effective),
-        _words(state),
+    state = _state(layer, unit, layers)
+    state |= {"effective_sd": effective and tuple(effective["sd"]), "waiting": "" if effective else key}
+    seen = f"It sees {shape(layer.field.size)} pixels."
+    swatches = (svg.VERMILION, "theoretical field"), (svg.RAISED, "padding"), (_PADDING, "field in padding")
+    curves = (svg.VERMILION, "theoretical"), (svg.PURPLE, "effective width, where measured")
+    photo = layout.column(
+        words(f"unit ({unit[0]}, {unit[1]}) of {height} × {width}", pitch=24),
+        _photo(values["photo"], data[f"photo/{values['photo']}"], state, effective),
+        layout.legend(*swatches),
+        gap=8,
+    )
+    facts = layout.column(
+        words(seen, bold=True),
+        words(*_facts(state), pitch=21),
+        words("side of the field in pixels", bold=True, pitch=32),
         _curve(layers, index, _measured_widths(values, kind, data)),
-    ]
-    seen = f"It sees {spoken.shape(layer.field.size)} pixels. {_box_words(state)}"
-    title = f"{network}, {layer.label}, unit {unit}. {seen}"
-    limits = {
-        "layer": tuple(entry.label for entry in layers),
-        "effective": kinds,
-        "row": height - 1,
-        "column": width - 1,
-    }
-    return Picture(svg.document(_WIDTH, _HEIGHT, title, *body, smallest=13), state, limits=limits)
+        layout.legend(*curves),
+    )
+    said = f"{network}, {layer.label}"
+    heading = words(f"{said}: output {shape(layer.out_shape)}", size=16, bold=True)
+    picture = layout.page(
+        f"{said}, unit {unit}. {seen} {_box_words(state)}",
+        layout.over(Block(0, 0, lambda x, y: _HATCH), heading),
+        layout.row(photo, facts, gap=22, align="l"),
+        gap=4,
+    )
+    limits = {"layer": tuple(entry.label for entry in layers), "effective": kinds}
+    return Picture(picture, state, limits=limits | {"row": height - 1, "column": width - 1})
 
 
-def _state(
-    layer: LayerField,
-    unit: tuple[int, int],
-    layers: tuple[LayerField, ...],
-    effective: Mapping[str, Any] | None,
-    waiting: str,
-) -> dict[str, Any]:
+def _state(layer: LayerField, unit: tuple[int, int], layers: Sequence[LayerField]) -> dict[str, Any]:
     top, left, bottom, right = layer.field.box(*unit)
     clipped = max(top, 0), max(left, 0), min(bottom, SIZE), min(right, SIZE)
     inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
@@ -161,8 +154,6 @@ def _state(
         "padding_share": 1 - inside / (layer.field.size[0] * layer.field.size[1]),
         "photo_share": inside / SIZE**2,
         "sizes": {entry.label: entry.field.size[0] for entry in layers},
-        "effective_sd": tuple(effective["sd"]) if effective else None,
-        "waiting": waiting,
     }
 
 
@@ -171,32 +162,25 @@ def _place(pixel: float) -> float:
     return min(max((pixel + _MARGIN) * _SCALE, 0), _PANEL)
 
 
-def _photo_panel(photo: str, picture: str, state: dict[str, Any], effective: Mapping[str, Any] | None) -> str:
+def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | None) -> Block:
+    """The photo in its padding, the unit's box in it, and its heat map if there is one."""
     top, left, bottom, right = map(_place, state["box"])
-    x, y, side = _LEFT + _place(0), _TOP + _place(0), SIZE * _SCALE
-    box = (_LEFT + left, _TOP + top, right - left, bottom - top)
-    heat = svg.image(x, y, side, side, effective["picture"], "effective field") if effective else ""
-    dim = svg.rect(x, y, side, side, "#000000", opacity=0.45) if effective else ""
-    return "".join(
-        [
-            svg.rect(_LEFT, _TOP, _PANEL, _PANEL, svg.RAISED, svg.LINE),
+    side, into = SIZE * _SCALE, _place(0)
+
+    def draw(x: float, y: float) -> str:
+        box, corner = (x + left, y + top, right - left, bottom - top), (x + into, y + into)
+        drawn = [
+            svg.rect(x, y, _PANEL, _PANEL, svg.RAISED, svg.LINE),
             svg.rect(*box, _PADDING),
-            svg.image(x, y, side, side, picture, photo),
-            dim,
-            heat,
-            svg.rect(*box, stroke="#ffffff", stroke_width=4),
-            svg.rect(*box, stroke=svg.VERMILION, stroke_width=2.5),
-            svg.legend(
-                _LEFT,
-                _TOP + _PANEL + 26,
-                [
-                    (svg.VERMILION, "theoretical field"),
-                    (svg.RAISED, "padding"),
-                    (_PADDING, "field in padding"),
-                ],
-            ),
+            svg.image(*corner, side, picture, name),
         ]
-    )
+        if effective:
+            drawn.append(svg.rect(*corner, side, side, "#000000", opacity="0.45"))
+            drawn.append(svg.image(*corner, side, effective["picture"], "effective field"))
+        edges = (("#ffffff", 4), (svg.VERMILION, 2.5))
+        return "".join([*drawn, *(svg.rect(*box, stroke=colour, stroke_width=w) for colour, w in edges)])
+
+    return Block(_PANEL, _PANEL, draw)
 
 
 def _box_words(state: dict[str, Any]) -> str:
@@ -204,23 +188,14 @@ def _box_words(state: dict[str, Any]) -> str:
     return f"Rows {top} to {bottom - 1}, columns {left} to {right - 1}.".replace("-", "−")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.2g} %"
-
-
-def _words(state: dict[str, Any]) -> str:
-    step = state["field"].stride[0]
-    padding, covered = _percent(state["padding_share"]), _percent(state["photo_share"])
-    lines = [
-        f"It sees {spoken.shape(state['field'].size)} pixels.",
+def _facts(state: dict[str, Any]) -> list[str]:
+    padding, covered = percent(state["padding_share"]), percent(state["photo_share"])
+    return [
         _box_words(state),
-        f"Its neighbour's box lies {step} pixel{'s' if step > 1 else ''} further on.",
+        f"Its neighbour's box lies {plural(state['field'].stride[0], 'pixel')} further on.",
         f"{padding} of the box is padding; it covers {covered} of the photo.",
         _effective_words(state),
     ]
-    return "".join(
-        svg.text(_CURVE_X - 46, 50 + 21 * i, line, 13.5, bold=i == 0) for i, line in enumerate(lines)
-    )
 
 
 def _effective_words(state: dict[str, Any]) -> str:
@@ -230,51 +205,48 @@ def _effective_words(state: dict[str, Any]) -> str:
         return "Choose an effective field to see what moves it."
     sd = sum(state["effective_sd"]) / 2
     share = 4 * sd / state["field"].size[0]
-    return f"Effective width (4 sd): {4 * sd:.0f} pixels, {_percent(share)} of the box."
+    return f"Effective width (4 sd): {4 * sd:.0f} pixels, {percent(share)} of the box."
 
 
-def _curve(layers: tuple[LayerField, ...], index: int, widths: Mapping[str, float]) -> str:
+def _curve(layers: tuple[LayerField, ...], index: int, widths: Mapping[str, float]) -> Block:
     """The field's side over the layers; dots for the effective widths that were measured at this place."""
-    sizes = [entry.field.size[0] for entry in layers]
-    most = max(*sizes, SIZE) * 1.06
-    step = _CURVE_WIDTH / max(len(layers) - 1, 1)
-    points = [(_CURVE_X + i * step, _CURVE_Y - size / most * _CURVE_HEIGHT) for i, size in enumerate(sizes)]
-    photo_y = _CURVE_Y - SIZE / most * _CURVE_HEIGHT
-    dots = [
-        (_CURVE_X + i * step, _CURVE_Y - widths[entry.label] / most * _CURVE_HEIGHT)
-        for i, entry in enumerate(layers)
-        if entry.label in widths
-    ]
-    x, y = points[index]
-    label = layers[index].label
-    label_x = min(max(x, _CURVE_X + 30), _WIDTH - svg.text_width(label, 13, bold=True) / 2)
-    ticks = [(v / most, str(v)) for v in range(0, int(most), 100 if most < 600 else 200)]
-    return "".join(
-        [
-            svg.axis(_CURVE_X, _CURVE_Y, _CURVE_WIDTH, []),
-            svg.axis(_CURVE_X, _CURVE_Y, _CURVE_HEIGHT, ticks, side="left"),
-            svg.text(
-                _CURVE_X - 46, _CURVE_Y - _CURVE_HEIGHT - 12, "side of the field in pixels", 13, bold=True
-            ),
-            svg.line(_CURVE_X, photo_y, _CURVE_X + _CURVE_WIDTH, photo_y, svg.MUTED, 1, "4 3"),
-            svg.text(_CURVE_X + 6, photo_y - 5, f"the photo's side, {SIZE}", 13, fill=svg.MUTED),
-            svg.polyline(points, svg.VERMILION, 2, 3),
-            svg.boxes([(a - 4, b - 4, 8, 8) for a, b in dots], svg.PURPLE),
-            svg.line(x, _CURVE_Y, x, y, svg.VERMILION, 1, "2 3"),
-            svg.circle(x, y, 6, svg.VERMILION),
-            svg.text(label_x, _CURVE_Y + 18, label, 13, "middle", True),
-            svg.text(max(x, _CURVE_X + 14), y - 12, sizes[index], 14, "middle", True),
-            svg.text(_CURVE_X + _CURVE_WIDTH / 2, _CURVE_Y + 38, "layers, from the input on", 13, "middle"),
-            svg.legend(
-                _CURVE_X - 46,
-                _TOP + _PANEL + 26,
-                [(svg.VERMILION, "theoretical"), (svg.PURPLE, "effective width, where measured")],
-            ),
+    (width, height), sizes = _CURVE, [entry.field.size[0] for entry in layers]
+    most, step = max(*sizes, SIZE) * 1.06, width / max(len(layers) - 1, 1)
+    label, labels = layers[index].label, [entry.label for entry in layers]
+    half = svg.text_width(label, bold=True) / 2
+    ticks = [(v / most * height, str(v)) for v in range(0, int(most), 100 if most < 600 else 200)]
+
+    def draw(x: float, y: float) -> str:
+        bottom, photo = y + height, y + (1 - SIZE / most) * height
+        points = [(x + i * step, y + (1 - size / most) * height) for i, size in enumerate(sizes)]
+        dots = [
+            (x + labels.index(n) * step, y + (1 - w / most) * height)
+            for n, w in widths.items()
+            if n in labels
         ]
-    )
+        at, up = points[index]
+        label_x = min(max(at, x + half - 30), x + width + 10 - half)
+        return "".join(
+            [
+                svg.axis(x, bottom, width, []),
+                svg.axis(x, bottom, height, ticks, upwards=True),
+                svg.line([(x, photo), (x + width, photo)], svg.MUTED, 1, "4 3"),
+                svg.text(x + 6, photo - 5, f"the photo's side, {SIZE}", fill=svg.MUTED),
+                svg.line(points, svg.VERMILION, 2),
+                *(svg.circle(*point, 3, svg.VERMILION) for point in points),
+                svg.boxes([(a - 4, b - 4, 8, 8) for a, b in dots], svg.PURPLE),
+                svg.line([(at, bottom), (at, up)], svg.VERMILION, 1, "2 3"),
+                svg.circle(at, up, 6, svg.VERMILION),
+                svg.text(label_x, bottom + 18, label, anchor="middle", bold=True),
+                svg.text(max(at, x + 14), up - 12, sizes[index], anchor="middle", bold=True),
+                svg.text(x + width / 2, bottom + 38, "layers, from the input on", anchor="middle"),
+            ]
+        )
+
+    return layout.shift(Block(width, height + 46, draw), 40)
 
 
-def _measured_widths(values: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> dict[str, float]:
+def _measured_widths(values: Values, kind: str, data: Values) -> dict[str, float]:
     """By layer: the mean effective width (4 sd) over the units of this photo that were measured."""
     begin = f"effective/{values['photo']}/{values['network']}/{kind}/"
     widths: dict[str, list[float]] = {}

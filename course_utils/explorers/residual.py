@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, product
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
-from course_utils.explorers import svg
-from course_utils.explorers.description import Description, Picture, choice_slider, slider, switch
+from course_utils.explorers import layout, svg
+from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider, switch
+from course_utils.explorers.layout import Block, words
+from course_utils.words import number
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
@@ -18,11 +20,11 @@ SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
 SEEDS = range(10)
 WIDTHS, STEM = (8, 16, 32), (5, 4, 2)  # small enough to run while a slider moves
 PRESETS = {
-    "plain, no normalisation": {"depth": 56, "skip": False, "norm": False, "scale": 1.0},
-    "plain, batch norm": {"depth": 56, "skip": False, "norm": True, "scale": 1.0},
-    "residual, batch norm": {"depth": 56, "skip": True, "norm": True, "scale": 1.0},
-    "residual, no normalisation": {"depth": 56, "skip": True, "norm": False, "scale": 1.0},
-}
+    f"{'residual' if skip else 'plain'}, {'batch norm' if norm else 'no normalisation'}": {
+        "depth": 56, "skip": skip, "norm": norm, "scale": 1.0
+    }
+    for skip, norm in ((False, False), (False, True), (True, True), (True, False))
+}  # fmt: skip
 
 
 def residual_explorer(**initial: Any) -> Explorer:
@@ -38,14 +40,13 @@ def residual_explorer(**initial: Any) -> Explorer:
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.measured import MEASURED
 
+    # A fraction of a second, once; other scales and seeds when the kernel is idle or asked for them.
     for key in islice(every_key(), 4 * len(DEPTHS)):
-        MEASURED[
-            key
-        ]  # a fraction of a second, once; other scales and seeds when the kernel is idle or asked for them
+        MEASURED[key]
     return Explorer(describe(), MEASURED, initial, prepare=every_key())
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; a setting needs the signals of its network and of the twin."""
     controls = {
         "depth": choice_slider("depth", DEPTHS, 20),
@@ -58,7 +59,7 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
     return Description(title, controls, draw_signals, PRESETS, needs=signal_keys)
 
 
-def signal_keys(values: Mapping[str, Any]) -> tuple[str, str]:
+def signal_keys(values: Values) -> tuple[str, str]:
     """The keys of the chosen network's signals and of its twin's."""
     depth, skip, norm, scale, seed = (values[n] for n in ("depth", "skip", "norm", "scale", "seed"))
     return tuple(f"signals/{depth}/{s:d}/{norm:d}/{scale}/{seed}" for s in (skip, not skip))
@@ -71,54 +72,44 @@ def every_key() -> Iterator[str]:
         yield from signal_keys({"depth": depth, "skip": True, "norm": norm, "scale": scale, "seed": seed})
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-_WIDTH, _HEIGHT = 880, 452
-_PLOT_WIDTH, _PLOT_HEIGHT, _BOTTOM = 340, 240, 352
-_LEFT_X, _RIGHT_X = 52, 484
+_PLOT = (340, 240)  # pixels
 _KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
-def draw_signals(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_signals(values: Values, data: Values) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
-    depth, skip, norm = values["depth"], values["skip"], values["norm"]
-    chosen, twin = (data[key] for key in signal_keys(values))
-    words = _sentences(chosen)
-    body = [
-        svg.text(
-            12, 24, f"{_KIND[skip][0]}, {depth} layers, {_normalisation(norm)}, untrained", 16, bold=True
-        ),
+    skip, (chosen, twin) = values["skip"], (data[key] for key in signal_keys(values))
+    kind, normalised = _KIND[skip][0], f"with{'' if values['norm'] else 'out'} batch normalisation"
+    said = _sentences(chosen)
+    plots = {
+        "activations": "activation size (root mean square)",
+        "gradients": "gradient norm of the layer's weights",
+    }
+    picture = layout.page(
+        f"A {kind} network of {values['depth']} layers, {normalised}. {' '.join(said)}",
+        words(f"{kind}, {values['depth']} layers, {normalised}, untrained", size=16, bold=True),
         _legend(skip),
-        _plot(
-            _LEFT_X, "activation size (root mean square)", chosen["activations"], twin["activations"], skip
-        ),
-        _plot(_RIGHT_X, "gradient norm of the layer's weights", chosen["gradients"], twin["gradients"], skip),
-        *(svg.text(12, _HEIGHT - 36 + 24 * n, sentence) for n, sentence in enumerate(words)),
-    ]
-    state = {
-        "activations": tuple(chosen["activations"]),
-        "gradients": tuple(chosen["gradients"]),
-        "twin_activations": tuple(twin["activations"]),
-        "twin_gradients": tuple(twin["gradients"]),
-        "loss": chosen["loss"],
-        "activation_ratio": _ratio(chosen["activations"][-1], chosen["activations"][0]),
+        layout.row(*(_plot(label, chosen[n], twin[n], skip) for n, label in plots.items()), gap=24),
+        words(*said, pitch=24),
+    )
+    state = {name: tuple(chosen[name]) for name in plots} | {
+        f"twin_{name}": tuple(twin[name]) for name in plots
+    }
+    first_to_last = _ratio(chosen["activations"][-1], chosen["activations"][0])
+    ratios = {
+        "activation_ratio": first_to_last,
         "gradient_ratio": _ratio(chosen["gradients"][0], chosen["gradients"][-1]),
     }
-    title = f"A {_KIND[skip][0]} network of {depth} layers, {_normalisation(norm)}. {' '.join(words)}"
-    return Picture(svg.document(_WIDTH, _HEIGHT, title, *body), state)
-
-
-def _normalisation(norm: bool) -> str:
-    return "with batch normalisation" if norm else "without normalisation"
+    return Picture(picture, {**state, "loss": chosen["loss"], **ratios})
 
 
 def _ratio(a: float, b: float) -> float:
     return a / b if b else float("inf")
 
 
-def _sentences(chosen: Mapping[str, Any]) -> tuple[str, str]:
+def _sentences(chosen: Values) -> tuple[str, str]:
     activations, gradients = chosen["activations"], chosen["gradients"]
     last = len(activations)
     return (
@@ -130,10 +121,8 @@ def _sentences(chosen: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _size(value: float) -> str:
-    return svg.three_digits(value) if value == 0 or 0.001 <= value < 1e6 else _power(value)
-
-
-def _power(value: float) -> str:
+    if value == 0 or 0.001 <= value < 1e6:
+        return number(value)
     exponent = floor(log10(value))
     return f"{value / 10**exponent:.1f}·10{str(exponent).translate(_SUPERSCRIPT)}"
 
@@ -147,67 +136,62 @@ def _compared(there: float, here: float, where: str) -> str:
     return f"{_size(max(ratio, 1 / ratio))} times as {'large' if ratio > 1 else 'small'} {where}"
 
 
-def _legend(skip: bool) -> str:
-    drawn, x = [], 12.0
-    for kind, words in ((skip, "chosen"), (not skip, "its twin: same weights")):
+def _legend(skip: bool) -> Block:
+    entries = []
+    for kind, meaning in ((skip, "chosen"), (not skip, "its twin: same weights")):
         name, colour = _KIND[kind]
-        words = f"{name} ({words})"
-        drawn.append(svg.line(x, 44, x + 30, 44, colour, *_stroke(kind == skip)))
-        drawn.append(svg.text(x + 38, 49, words))
-        x += 38 + svg.text_width(words) + 24
-    return "".join(drawn)
+        sample = _curve([(0, 0), (30, 0)], colour, kind == skip)
+        entries.append(layout.row(Block(30, 0, sample), words(f"{name} ({meaning})")))
+    return layout.row(*entries, gap=24)
 
 
-def _stroke(is_chosen: bool) -> tuple[float, str]:
-    return (3, "") if is_chosen else (1.5, "5 4")
+def _curve(
+    points: Sequence[tuple[float, float]], colour: str, is_chosen: bool
+) -> Callable[[float, float], str]:
+    """Draws a curve through points that are counted from the place where it is drawn."""
+    style = (3, None) if is_chosen else (1.5, "5 4")
+    return lambda x, y: svg.line([(x + a, y + b) for a, b in points], colour, *style)
 
 
-def _plot(x: float, label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool) -> str:
-    low, high = _decades((*chosen, *twin))
+def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool) -> Block:
+    """Both networks' curves over the layers, on a logarithmic axis."""
+    (width, height), (low, high) = _PLOT, _decades((*chosen, *twin))
     layers = len(chosen)
     step = ceil((high - low) / 8)
+
+    def across(layer: float) -> float:
+        return 8 + (layer - 1) / (layers - 1) * (width - 16)
+
+    def upwards(value: float) -> float:
+        return (log10(value) - low) / (high - low) * height if value > 0 else 0
+
     decades = range(ceil(low / step) * step, high + 1, step)
-    ticks = [((d - low) / (high - low), f"10{str(d).translate(_SUPERSCRIPT)}") for d in decades]
+    ticks = [(upwards(10.0**d), f"10{str(d).translate(_SUPERSCRIPT)}") for d in decades]
     places = sorted({1, round(layers / 4), round(layers / 2), round(3 * layers / 4), layers})
-    lines = [
-        svg.line(x, _BOTTOM - at * _PLOT_HEIGHT, x + _PLOT_WIDTH, _BOTTOM - at * _PLOT_HEIGHT, svg.FAINT)
-        for at, _ in ticks
-    ]
-    for stage in (1, 2):  # behind the stem, each stage holds a third of the layers
-        border = x + _across(1 + stage * (layers - 1) // 3 + 0.5, layers)
-        lines.append(svg.line(border, _BOTTOM, border, _BOTTOM - _PLOT_HEIGHT, svg.LINE, 1, "2 3"))
+    stages = [
+        across(1 + stage * (layers - 1) // 3 + 0.5) for stage in (1, 2)
+    ]  # behind the stem, each has a third
     curves = [
-        _curve(x, values, (low, high), _KIND[kind][1], *_stroke(kind == skip))
+        _curve(
+            [(across(n), height - upwards(v)) for n, v in enumerate(values, 1)], _KIND[kind][1], kind == skip
+        )
         for values, kind in ((twin, not skip), (chosen, skip))
     ]
-    return "".join(
-        [
-            *lines,
-            svg.axis(x, _BOTTOM, _PLOT_HEIGHT, ticks, side="left"),
-            svg.axis(x, _BOTTOM, _PLOT_WIDTH, [(_across(n, layers) / _PLOT_WIDTH, str(n)) for n in places]),
-            svg.text(x - 36, _BOTTOM - _PLOT_HEIGHT - 18, label, bold=True),
-            svg.text(x + _PLOT_WIDTH + 10, _BOTTOM + 19, "layer", fill=svg.MUTED),
-            *curves,
-        ]
-    )
 
+    def draw(x: float, y: float) -> str:
+        bottom = y + height
+        lines = [svg.line([(x, bottom - at), (x + width, bottom - at)], svg.FAINT) for at, _ in ticks]
+        lines += [svg.line([(x + at, bottom), (x + at, y)], svg.LINE, 1, "2 3") for at in stages]
+        axes = svg.axis(x, bottom, height, ticks, upwards=True)
+        axes += svg.axis(x, bottom, width, [(across(n), str(n)) for n in places])
+        return "".join(lines) + axes + "".join(curve(x, y) for curve in curves)
 
-def _across(layer: float, layers: int) -> float:
-    return 8 + (layer - 1) / (layers - 1) * (_PLOT_WIDTH - 16)
+    name = words("layer", fill=svg.MUTED)
+    area = layout.row(Block(width, height + 24, draw), name, align="r")
+    return layout.column(words(label, bold=True), layout.space(0, 8), layout.shift(area, 36))
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
     exponents = [log10(value) for value in values if value > 0]
     low, high = min(exponents, default=0), max(exponents, default=0)
     return min(floor(low), _USUAL_DECADES[0]), max(ceil(high), _USUAL_DECADES[1])
-
-
-def _curve(
-    x: float, values: Sequence[float], decades: tuple[int, int], colour: str, width: float, dash: str
-) -> str:
-    low, high = decades
-    heights = [(log10(value) - low) / (high - low) if value > 0 else 0 for value in values]
-    points = [
-        (x + _across(n + 1, len(values)), _BOTTOM - height * _PLOT_HEIGHT) for n, height in enumerate(heights)
-    ]
-    return svg.polyline(points, colour, width, dash=dash)

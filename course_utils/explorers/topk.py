@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import exp
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from math import exp, fsum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from course_utils.explorers import svg
-from course_utils.explorers.description import Description, Picture, choice, slider
+from course_utils.explorers import layout, svg
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
+from course_utils.explorers.layout import Block, words
+from course_utils.words import percent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from course_utils.explorers.base import Explorer
 
-_WIDTH, _TOP, _ROW, _ROWS = 880, 92, 30, 10
-_PHOTO = 276  # pixels on each side
-_RANK_X, _NAME_X, _BAR_X, _BAR_WIDTH = 330, 340, 530, 210
+_ROWS, _PITCH = 10, 30  # rows that are always shown, and pixels from one to the next
+_PHOTO, _NAME, _BAR = 256, 168, 172
 
 
 def topk_explorer(
@@ -39,15 +39,12 @@ def topk_explorer(
     from course_utils.explorers.base import Explorer
     from course_utils.explorers.measured import MEASURED
 
-    data = (
-        MEASURED
-        if photos is None and logits is None and classes is None
-        else _own_data(photos, logits, classes)
-    )
+    own = not (photos is None and logits is None and classes is None)
+    data = _own_data(photos, logits, classes) if own else MEASURED
     return Explorer(describe(data), data, initial, prepare=[f"guesses/{name}" for name in data["photos"]])
 
 
-def describe(data: Mapping[str, Any]) -> Description:
+def describe(data: Values) -> Description:
     """Controls and drawing function for `data["photos"]`; a photo needs its guesses, all need the classes."""
     names = data["photos"]
     controls = {
@@ -78,26 +75,17 @@ def _own_data(
         raise ValueError("topk_explorer needs at least one photo.")
     if logits is None:
         logits = torch.stack([imagenet_logits(photo) for photo in photos])
-    if logits.shape != (len(photos), len(classes)):
-        raise ValueError(
-            f"logits must be of shape [{len(photos)}, {len(classes)}] (photos, classes), "
-            f"not {list(logits.shape)}."
-        )
+    if logits.shape != (shape := (len(photos), len(classes))):
+        raise ValueError(f"logits must be of shape {[*shape]} (photos, classes), not {list(logits.shape)}.")
     names = [photo.name for photo in photos]
     if len(set(names)) < len(names):
         raise ValueError("Each photo needs a name of its own.")
-    target_ranks(
-        logits, torch.tensor([photo.label for photo in photos])
-    )  # refuses NaN and labels without a class
+    target_ranks(logits, torch.tensor([p.label for p in photos]))  # refuses NaN and labels without a class
     guesses = {f"guesses/{p.name}": guess(p, row) for p, row in zip(photos, logits, strict=True)}
     return {"photos": names, "classes": list(classes), **guesses}
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Guesses:
+class Guesses(NamedTuple):
     """What a classifier says about one photo, best first; of classes with equal logits the target is last."""
 
     picture: str  # data URI
@@ -110,57 +98,43 @@ class Guesses:
     def probabilities(self, temperature: float) -> list[float]:
         """The softmax of the logits divided by the temperature, best first."""
         powers = [exp((logit - self.logits[0]) / temperature) for logit in self.logits]
-        total = sum(powers)
+        total = fsum(powers)
         return [power / total for power in powers]
 
 
-def read_guesses(photo: str, data: Mapping[str, Any]) -> Guesses:
+def read_guesses(photo: str, data: Values) -> Guesses:
     """The guesses for a photo."""
-    found = data[f"guesses/{photo}"]
+    found, classes = data[f"guesses/{photo}"], data["classes"]
     order, target = tuple(found["order"]), found["target"]
-    return Guesses(
-        found["picture"], target, order.index(target) + 1, order, tuple(found["logits"]), data["classes"]
-    )
+    return Guesses(found["picture"], target, order.index(target) + 1, order, tuple(found["logits"]), classes)
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-
-def draw_topk(values: Mapping[str, Any], data: Mapping[str, Any]) -> Picture:
+def draw_topk(values: Values, data: Values) -> Picture:
     """The picture of one photo at one k and temperature."""
     photo, k, temperature = values["photo"], values["k"], values["temperature"]
     guesses = read_guesses(photo, data)
-    probabilities = guesses.probabilities(temperature)
-    rank, right = guesses.rank, guesses.rank <= k
-    shown = list(range(min(_ROWS, len(guesses.order))))
-    if rank > len(shown):
-        shown.append(rank - 1)
-    height = _TOP + (_ROWS + 1) * _ROW + 44
-    verdict, remark = _verdict(guesses, k), _remark(probabilities, k, temperature)
-    body = [
-        svg.text(_RANK_X - 18, 28, verdict, 16, bold=True),
-        svg.text(_RANK_X - 18, 52, remark),
-        svg.text(_RANK_X - 18, 72, "The ranks do not depend on the temperature.", fill=svg.MUTED),
-        svg.image(12, 12, _PHOTO, _PHOTO, guesses.picture, photo),
-        *_photo_words(guesses, right, k),
-        *(_row(guesses, probabilities[place], place, line, k) for line, place in enumerate(shown)),
-        _cut(k),
-        _scale(),
-    ]
+    probabilities, rank = guesses.probabilities(temperature), guesses.rank
+    verdict = f"{'Right' if rank <= k else 'Wrong'} at k = {k}: the target is on rank {rank}."
+    remark = _remark(probabilities, k, temperature)
+    facts = layout.column(
+        words(verdict, size=16, bold=True),
+        words(remark),
+        words("The ranks do not depend on the temperature.", fill=svg.MUTED),
+    )
+    right = layout.column(facts, _table(guesses, probabilities, k), gap=8)
+    picture = layout.page(
+        f"{photo}: {verdict} {remark}", layout.row(_photo(guesses, photo, k), right, gap=12, align="l")
+    )
     state = {
         "target": guesses.target,
         "rank": rank,
-        "right": right,
+        "right": rank <= k,
         "top": guesses.order[:k],
         "probabilities": probabilities[:_ROWS],
         "target_probability": probabilities[rank - 1],
-        "covered": sum(probabilities[:k]),
+        "covered": fsum(probabilities[:k]),
     }
-    return Picture(svg.document(_WIDTH, height, f"{photo}: {verdict} {remark}", *body), state)
-
-
-def _verdict(guesses: Guesses, k: int) -> str:
-    return f"{'Right' if guesses.rank <= k else 'Wrong'} at k = {k}: the target is on rank {guesses.rank}."
+    return Picture(picture, state)
 
 
 def _remark(probabilities: list[float], k: int, temperature: float) -> str:
@@ -168,50 +142,51 @@ def _remark(probabilities: list[float], k: int, temperature: float) -> str:
     change = (
         "" if round(temperature, 6) == 1 else f" ({'flatter' if temperature > 1 else 'steeper'} than at 1)"
     )
-    held = _percent(sum(probabilities[:k]))
+    held = percent(min(fsum(probabilities[:k]), 1))
     return f"{first} {held} of the probability at temperature {temperature:.3g}{change}."
 
 
-def _percent(probability: float) -> str:
-    if probability >= 0.0995:
-        return f"{min(100 * probability, 100):.0f} %"
-    return f"{100 * probability:.1f} %" if probability >= 0.0005 else "< 0.1 %"
-
-
-def _photo_words(guesses: Guesses, right: bool, k: int) -> list[str]:
-    colour = svg.GREEN if right else svg.VERMILION
-    name = guesses.names[guesses.target]
-    return [
-        svg.rect(12, 12, _PHOTO, _PHOTO, stroke=colour, stroke_width=4),
-        svg.text(12, _PHOTO + 38, f"target: {name}", bold=True, width=_PHOTO),
-        svg.text(12, _PHOTO + 60, f"{'✓ right' if right else '✗ wrong'} at k = {k}", fill=colour, bold=True),
-    ]
-
-
-def _row(guesses: Guesses, probability: float, place: int, line: int, k: int) -> str:
-    number, y = guesses.order[place], _TOP + line * _ROW
-    target, counted = number == guesses.target, place < k
-    colour = svg.ORANGE if target else svg.BLUE if counted else svg.MUTED
-    ink = svg.TEXT if counted or target else svg.MUTED
-    name = guesses.names[number]
-    percent_x = _BAR_X + _BAR_WIDTH + 8
-    return "".join(
-        [
-            svg.text(_RANK_X, y + 19, place + 1, anchor="end", fill=ink),
-            svg.text(_NAME_X, y + 19, name, bold=target, fill=ink, width=_BAR_X - _NAME_X - 8),
-            svg.bar(_BAR_X, y + 6, _BAR_WIDTH, 17, probability, colour, title=f"{name}: {probability:.4f}"),
-            svg.text(percent_x, y + 19, _percent(probability), fill=ink),
-            svg.text(percent_x + 58, y + 19, "◀ target", bold=True) if target else "",
-        ]
+def _photo(guesses: Guesses, photo: str, k: int) -> Block:
+    """The photo in a frame that says right or wrong, and its target."""
+    colour, said = (svg.GREEN, "✓ right") if guesses.rank <= k else (svg.VERMILION, "✗ wrong")
+    picture = Block(_PHOTO, _PHOTO, lambda x, y: svg.image(x, y, _PHOTO, guesses.picture, photo))
+    return layout.column(
+        layout.over(picture, layout.box(_PHOTO, _PHOTO, stroke=colour, stroke_width=4)),
+        words(f"target: {guesses.names[guesses.target]}", bold=True, most=_PHOTO),
+        words(f"{said} at k = {k}", fill=colour, bold=True),
     )
 
 
-def _cut(k: int) -> str:
-    y = _TOP + k * _ROW
-    label = svg.text(_WIDTH - 8, y + 5, f"top {k}", anchor="end", bold=True)
-    return svg.line(_RANK_X - 18, y, _WIDTH - 62, y, svg.TEXT, 1.2, "5 3") + label
+def _table(guesses: Guesses, probabilities: list[float], k: int) -> Block:
+    """The first guesses, the target below them if it is none of them, and a line behind the first k."""
+    places = list(range(min(_ROWS, len(guesses.order))))
+    rows = [_row(guesses, probabilities[place], place, k) for place in places]
+    if guesses.rank > len(places):
+        rows.append(_row(guesses, probabilities[guesses.rank - 1], guesses.rank - 1, k))
+    rows += [[""] * 5] * (_ROWS + 1 - len(rows))
+    ticks = [(0, "0"), (_BAR / 2, "50"), (_BAR, "100 %")]
+    scale = Block(_BAR, 24, lambda x, y: svg.axis(x, y, _BAR, ticks))
+    table = layout.table(
+        [*rows, ["", "", scale, "", ""]],
+        "rllrl",
+        gap=8,
+        least=("1000", _NAME, _BAR, "> 99.9 %", 74),
+        pitch=_PITCH,
+    )
+    line = Block(table.width, 0, lambda x, y: svg.line([(x, y), (x + table.width, y)], svg.TEXT, 1.2, "5 3"))
+    cut = layout.row(words(f"top {k}", bold=True, least=52), line, gap=0)
+    return layout.over(layout.shift(table, 52), layout.shift(cut, 0, k * _PITCH - cut.height / 2))
 
 
-def _scale() -> str:
-    ticks = [(0, "0"), (0.5, "50"), (1, "100 %")]
-    return svg.axis(_BAR_X, _TOP + (_ROWS + 1) * _ROW + 8, _BAR_WIDTH, ticks)
+def _row(guesses: Guesses, probability: float, place: int, k: int) -> list[Block | str]:
+    number, counted = guesses.order[place], place < k
+    target, name = number == guesses.target, guesses.names[number]
+    colour = svg.ORANGE if target else svg.BLUE if counted else svg.MUTED
+    ink = svg.TEXT if counted or target else svg.MUTED
+    return [
+        words(place + 1, fill=ink, align="r"),
+        words(name, bold=target, fill=ink, most=_NAME),
+        layout.bar(probability, _BAR, colour, 17, title=f"{name}: {probability:.4f}"),
+        words(percent(probability), fill=ink, align="r"),
+        words("◀ target", bold=True) if target else "",
+    ]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import groupby, zip_longest
-from typing import TYPE_CHECKING, Any
+from itertools import groupby, pairwise, zip_longest
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from course_utils.explorers import svg
-from course_utils.explorers.description import Description, Picture, choice, slider
-from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, pool_layer
+from course_utils.explorers import layout, svg
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
+from course_utils.explorers.layout import Block, words
+from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
+from course_utils.words import percent, plural, short
 
 if TYPE_CHECKING:
     from course_utils.explorers.base import Explorer
-
-_KERNELS = (1, 3, 5, 7)
-_INPUT = (3, 224, 224)
-_FULLY_CONNECTED = (4096, 4096, 1000)
 
 
 def vgg_explorer(**initial: Any) -> Explorer:
@@ -36,10 +34,10 @@ def vgg_explorer(**initial: Any) -> Explorer:
     return Explorer(describe(), initial=initial)
 
 
-def describe(data: Mapping[str, Any] | None = None) -> Description:
+def describe(data: Values | None = None) -> Description:
     """Controls and drawing function; they need no data."""
     controls = {
-        "kernel_size": choice("kernel_size", [(f"{k}×{k}", k) for k in _KERNELS], 3),
+        "kernel_size": choice("kernel_size", [(f"{k}×{k}", k) for k in (1, 3, 5, 7)], 3),
         "layers": slider("layers", 3, 1, 5),
         "channels": slider("channels", 64, 8, 512, 8),
         "size": slider("size", 56, 7, 224, 7),
@@ -47,16 +45,13 @@ def describe(data: Mapping[str, Any] | None = None) -> Description:
         "right": choice("right", list(VGG_CONFIGURATIONS), "E"),
     }
     title = (
-        "A stack of small convolutions against a single large one, and two VGG configurations side by side."
+        "Small convolutions in a stack against a single large one, and two VGG configurations side by side."
     )
     return Description(title, controls, draw_vgg)
 
 
-# --- the numbers --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class Reach:
+class Stack:
     """Convolutions one after the other that keep the maps' size, each followed by a ReLU."""
 
     layers: int
@@ -64,25 +59,12 @@ class Reach:
     channels: int
     size: int
 
-    @property
-    def _one(self) -> LayerSize:
+    def costs(self) -> dict[str, int]:
         shape = (self.channels, self.size, self.size)
-        return conv_layer(shape, self.channels, self.kernel_size, padding="same", bias=False)
-
-    def numbers(self) -> dict[str, int]:
-        one = self._one
-        return {
-            "receptive_field": 1 + self.layers * (self.kernel_size - 1),
-            "weights": self.layers * one.weights,
-            "macs": self.layers * one.macs,
-            "nonlinearities": self.layers,
-            "units": self.layers * one.units,
-        }
-
-    @property
-    def name(self) -> str:
-        many = "1 layer" if self.layers == 1 else f"{self.layers} layers"
-        return f"{many} of {self.kernel_size}×{self.kernel_size}"
+        one = conv_layer(shape, self.channels, self.kernel_size, padding="same", bias=False)
+        summed = {name: self.layers * getattr(one, name) for name in ("weights", "macs", "units")}
+        reach = 1 + self.layers * (self.kernel_size - 1)
+        return {"receptive_field": reach, "nonlinearities": self.layers, **summed}
 
 
 @lru_cache(32)
@@ -90,32 +72,28 @@ def paths(layers: int, kernel_size: int) -> tuple[int, ...]:
     """Ways from each pixel of a row of the receptive field to the output; in the plane they multiply."""
     ways = [1]
     for _ in range(layers):
-        wider = [0] * (len(ways) + kernel_size - 1)
-        for at, n in enumerate(ways):
-            for step in range(kernel_size):
-                wider[at + step] += n
-        ways = wider
+        padded = [0] * (kernel_size - 1) + ways + [0] * (kernel_size - 1)
+        ways = [sum(padded[at : at + kernel_size]) for at in range(len(padded) - kernel_size + 1)]
     return tuple(ways)
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One layer of a configuration as table 1 writes it, with its parameters and multiply-adds."""
 
     name: str
-    params: int
-    macs: int
+    params: int = 0
+    macs: int = 0
 
 
 @cache
 def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
     """The layers of each of the five stages, and the fully connected ones, for a 224x224 image."""
-    shape, stages = _INPUT, []
+    shape, stages = (3, 224, 224), []
     for names in VGG_CONFIGURATIONS[configuration]:
         stage = []
         for name in names:
             if name == "LRN":
-                stage.append(Slot(name, 0, 0))
+                stage.append(Slot(name))
                 continue
             kernel_size, channels = kernel_and_channels(name)
             layer = conv_layer(shape, channels, kernel_size, padding="same")
@@ -123,54 +101,35 @@ def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
             shape = layer.out_shape
         stages.append(tuple(stage))
         shape = pool_layer(shape, kernel_size=2).out_shape
-    features, last = shape[0] * shape[1] * shape[2], []
-    for out in _FULLY_CONNECTED:
-        layer = linear_layer(features, out)
-        last.append(Slot(f"FC-{out}", layer.params, layer.macs))
-        features = out
-    return (*stages, tuple(last))
+    last = [linear_layer(*sizes) for sizes in pairwise((prod(shape), 4096, 4096, 1000))]
+    return (*stages, tuple(Slot(f"FC-{layer.out_shape[0]}", layer.params, layer.macs) for layer in last))
 
 
 def _totals(configuration: str) -> dict[str, Any]:
     every = [slot for stage in slots(configuration) for slot in stage]
-    return {
-        "configuration": configuration,
-        "weight_layers": sum(slot.params > 0 for slot in every),
-        "params": sum(slot.params for slot in every),
-        "macs": sum(slot.macs for slot in every),
-    }
+    sums = {name: sum(getattr(slot, name) for slot in every) for name in ("params", "macs")}
+    return {"configuration": configuration, "weight_layers": sum(slot.params > 0 for slot in every), **sums}
 
 
 def _pairs(left: str, right: str) -> list[list[tuple[Slot | None, Slot | None]]]:
     """The layers of both, stage by stage; None where one has no counterpart."""
-    both = zip(slots(left), slots(right), strict=True)
-    return [list(zip_longest(*stages)) for stages in both]
+    return [list(zip_longest(*stages)) for stages in zip(slots(left), slots(right), strict=True)]
 
 
 def _differences(left: str, right: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "stage": stage,
-            "place": place,
-            "left": a.name if a else None,
-            "right": b.name if b else None,
-            "params": (b.params if b else 0) - (a.params if a else 0),
-            "macs": (b.macs if b else 0) - (a.macs if a else 0),
-        }
-        for stage, pairs in enumerate(_pairs(left, right), 1)
-        for place, (a, b) in enumerate(pairs, 1)
-        if a != b
-    ]
+    """The places at which two configurations differ, and what the right one has more."""
+    found = []
+    for stage, pairs in enumerate(_pairs(left, right), 1):
+        for place, (a, b) in enumerate(pairs, 1):
+            if a != b:
+                names = {"left": a and a.name, "right": b and b.name}
+                more = {n: getattr(b, n, 0) - getattr(a, n, 0) for n in ("params", "macs")}
+                found.append({"stage": stage, "place": place, **names, **more})
+    return found
 
 
-# --- the picture --------------------------------------------------------------------------------------
-
-_WIDTH, _HEIGHT = 880, 596
-_SIDE, _MAP_Y, _MAPS = 168, 34, (8, 288)
-_ROWS_Y, _ROW = 268, 42
-_BAR_X, _BAR_WIDTH, _VALUE_X, _RATIO_X = 134, 176, 320, 540
-_RIGHT, _COLUMN, _DIFFERENCE_X = 584, (584, 692), 872
-_CELL, _LAYER, _STAGE_GAP = 98, 20, 7
+_SIDE, _BAR, _CHIP = 168, 176, (98, 17)
+_PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
 _ROW_NAMES = {
     "receptive_field": "receptive field",
     "weights": "weights",
@@ -181,144 +140,112 @@ _ROW_NAMES = {
 _STACK, _SINGLE = svg.BLUE, svg.ORANGE
 
 
-def draw_vgg(values: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Picture:
+def draw_vgg(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting."""
     kernel_size, layers, channels, size = (values[k] for k in ("kernel_size", "layers", "channels", "size"))
-    stack = Reach(layers, kernel_size, channels, size)
-    single = Reach(1, 1 + layers * (kernel_size - 1), channels, size)
-    left, right = values["left"], values["right"]
-    words, differences = _sentences(stack, single), _differences(left, right)
-    state = {
-        "stack": stack.numbers(),
-        "single": single.numbers(),
-        "left": _totals(left),
-        "right": _totals(right),
-        "differences": differences,
-    }
-    said = _said(left, right, differences)
-    body = [
-        _map(_MAPS[0], stack, _STACK),
-        _map(_MAPS[1], single, _SINGLE),
+    stack = Stack(layers, kernel_size, channels, size)
+    single = Stack(1, 1 + layers * (kernel_size - 1), channels, size)
+    sides = values["left"], values["right"]
+    said, differences = _sentences(stack, single), _differences(*sides)
+    state = {"stack": stack.costs(), "single": single.costs(), "differences": differences}
+    state |= {"left": _totals(sides[0]), "right": _totals(sides[1])}
+    places = plural(len(differences), "place")
+    compared = f"{sides[0]} and {sides[1]} differ in {places}." if differences else "The same network twice."
+    stacks = layout.column(
+        layout.row(_map(stack, _STACK), _map(single, _SINGLE), gap=112),
         _measures(state["stack"], state["single"]),
-        *(svg.text(8, _HEIGHT - 102 + 21 * n, line, bold=n == 1) for n, line in enumerate(words)),
-        svg.line(_RIGHT - 22, 8, _RIGHT - 22, _HEIGHT - 8),
-        _configurations(left, right),
-        _sums(state["left"], state["right"], said),
-    ]
-    return Picture(svg.document(_WIDTH, _HEIGHT, f"{' '.join(words)} {said}", *body), state)
+        layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1),
+        gap=10,
+    )
+    networks = layout.column(_networks(*sides), _sums(state["left"], state["right"]), words(compared), gap=8)
+    divider = layout.box(1, networks.height, svg.LINE)
+    both = layout.row(layout.over(layout.space(530), stacks), divider, networks, gap=20, align="l")
+    return Picture(layout.page(f"{' '.join(said)} {compared}", both), state)
 
 
-def _map(x: float, reach: Reach, colour: str) -> str:
+def _map(stack: Stack, colour: str) -> Block:
     """The receptive field, each pixel stronger in colour the more ways lead from it to the output."""
-    ways = paths(reach.layers, reach.kernel_size)
+    ways = paths(stack.layers, stack.kernel_size)
     cell, most = _SIDE / len(ways), max(ways) ** 2
-    shades: dict[int, list] = {}
-    for row, down in enumerate(ways):
-        # 8 shades can be told apart; pixels beside each other with the same one are a single box.
-        of_row = [max(round(8 * (down * across / most) ** 0.5), 1) for across in ways]
-        column = 0
-        for shade, run in groupby(of_row):
-            width = len(list(run))
-            box = (x + column * cell, _MAP_Y + row * cell, width * cell, cell)
-            shades.setdefault(shade, []).append(box)
-            column += width
-    count = "1" if most == 1 else f"1 to {most:,}"
-    return "".join(
-        [
-            svg.rect(x, 8, 14, 14, colour),
-            svg.text(x + 20, 20, reach.name, bold=True),
-            *(svg.boxes(boxes, _tint(colour, shade / 8)) for shade, boxes in sorted(shades.items())),
-            svg.grid(x, _MAP_Y, len(ways), len(ways), cell, svg.BACKGROUND, 0.6),
-            svg.rect(x, _MAP_Y, _SIDE, _SIDE, stroke=svg.MUTED),
-            svg.text(x, _MAP_Y + _SIDE + 20, f"paths per pixel: {count}", fill=svg.MUTED),
-        ]
+
+    def draw(x: float, y: float) -> str:
+        shades: dict[int, list] = {}
+        for row, down in enumerate(ways):
+            # 8 shades can be told apart; pixels beside each other with the same one are a single box.
+            of_row, column = [max(round(8 * (down * across / most) ** 0.5), 1) for across in ways], 0
+            for shade, run in groupby(of_row):
+                count = len(list(run))
+                shades.setdefault(shade, []).append((x + column * cell, y + row * cell, count * cell, cell))
+                column += count
+        drawn = [svg.boxes(boxes, colour, f"{shade / 8:g}") for shade, boxes in sorted(shades.items())]
+        return "".join(drawn) + svg.grid(x, y, len(ways), _SIDE, svg.BACKGROUND)
+
+    name = f"{plural(stack.layers, 'layer')} of {stack.kernel_size}×{stack.kernel_size}"
+    return layout.column(
+        layout.row(layout.box(14, 14, colour), words(name, bold=True)),
+        layout.over(Block(_SIDE, _SIDE, draw), layout.box(_SIDE, _SIDE, stroke=svg.MUTED)),
+        words(f"paths per pixel: {1 if most == 1 else f'1 to {most:,}'}", fill=svg.MUTED),
     )
 
 
-def _tint(colour: str, share: float) -> str:
-    red, green, blue = (int(colour[n : n + 2], 16) for n in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {share:.2f})"
-
-
-def _measures(stack: dict[str, int], single: dict[str, int]) -> str:
+def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
     """Two bars for each measure, on one scale."""
-    drawn = [svg.text(_RATIO_X, _ROWS_Y - 14, "stack ÷ single", anchor="end", fill=svg.MUTED)]
-    for n, (key, name) in enumerate(_ROW_NAMES.items()):
-        y, most = _ROWS_Y + n * _ROW, max(stack[key], single[key])
-        drawn += [
-            svg.text(8, y + 19, name),
-            svg.text(_RATIO_X, y + 12, f"{stack[key] / single[key]:.2f}", anchor="end", bold=True),
-        ]
-        for line, (numbers, colour) in enumerate(((stack, _STACK), (single, _SINGLE))):
-            top = y + 16 * line
-            drawn += [
-                svg.bar(_BAR_X, top + 2, _BAR_WIDTH, 11, numbers[key] / most, colour, f"{numbers[key]:,}"),
-                svg.text(_VALUE_X, top + 12, _value(key, numbers[key])),
-            ]
-    return "".join(drawn)
+    rows = [["", "", "", words("stack ÷ single", fill=svg.MUTED)]]
+    for key, name in _ROW_NAMES.items():
+        both = [(side[key], colour) for side, colour in ((stack, _STACK), (single, _SINGLE))]
+        most = max(number for number, _ in both)
+        bars = layout.column(*(layout.bar(n / most, _BAR, fill, 11, f"{n:,}") for n, fill in both), gap=5)
+        numbers = words(*(_value(key, number) for number, _ in both), pitch=16)
+        rows.append([name, bars, numbers, words(f"{stack[key] / single[key]:.2f}", bold=True, align="r")])
+    return layout.table(rows, "lllr", least=(0, 0, "888,888,888"), pitch=40)
 
 
 def _value(key: str, number: int) -> str:
     if key == "receptive_field":
         return f"{number} × {number}"
-    return f"{number:,}" if key in ("weights", "nonlinearities") else svg.short(number)
+    return f"{number:,}" if key in ("weights", "nonlinearities") else short(number)
 
 
-def _configurations(left: str, right: str) -> str:
+def _networks(left: str, right: str) -> Block:
     """Two columns of layers; those without an equal counterpart are framed and their difference named."""
-    drawn, y = [], 32
-    for x, letter in zip(_COLUMN, (left, right), strict=True):
-        drawn.append(svg.text(x + _CELL / 2, 20, letter, 16, "middle", bold=True))
-    drawn.append(svg.text(_DIFFERENCE_X, 20, "params", anchor="end", fill=svg.MUTED))
-    for pairs in _pairs(left, right):
-        for a, b in pairs:
-            drawn += [_layer(x, y, slot, a != b) for x, slot in zip(_COLUMN, (a, b), strict=True)]
-            if a != b:
-                change = (b.params if b else 0) - (a.params if a else 0)
-                drawn.append(svg.text(_DIFFERENCE_X, y + 14, _signed(change), anchor="end", bold=True))
-            y += _LAYER
-        y += _STAGE_GAP
-    return "".join(drawn)
+    heads = [words(letter, size=16, bold=True, align="c") for letter in (left, right)]
+    stages = [_columns([*heads, words("params", fill=svg.MUTED)])]
+    stages += [_columns(*(_layers(a, b) for a, b in pairs)) for pairs in _pairs(left, right)]
+    room = (1 + _MOST_LAYERS) * (_PITCH + 0.5) + len(stages) * _STAGE_GAP
+    return layout.over(layout.space(0, room), layout.column(*stages, gap=_STAGE_GAP))
 
 
-def _layer(x: float, y: float, slot: Slot | None, differs: bool) -> str:
+def _columns(*rows: list[Block | str]) -> Block:
+    return layout.table(rows, "ccr", least=(_CHIP[0], _CHIP[0], "+88.88 M"), pitch=_PITCH)
+
+
+def _layers(a: Slot | None, b: Slot | None) -> list[Block | str]:
+    """A layer of the left network, its counterpart, and the difference of their parameters."""
+    change = _change(getattr(b, "params", 0) - getattr(a, "params", 0)) if a != b else ""
+    return [_layer(a, a != b), _layer(b, a != b), change]
+
+
+def _layer(slot: Slot | None, differs: bool) -> Block:
     if slot is None:
-        return svg.text(x + _CELL / 2, y + 14, "–", anchor="middle", fill=svg.MUTED)
-    fill, edge = (_tint(svg.VERMILION, 0.22), svg.VERMILION) if differs else (svg.SURFACE, svg.LINE)
-    box = svg.rect(
-        x,
-        y,
-        _CELL,
-        _LAYER - 3,
-        fill,
-        edge,
-        2 if differs else 1,
-        radius=3,
-        title=f"{slot.params:,} parameters",
-    )
-    return box + svg.text(x + _CELL / 2, y + 13.5, slot.name, anchor="middle", bold=differs)
+        return words("–", fill=svg.MUTED, align="c")
+    edge, fill = (svg.VERMILION, svg.VERMILION + "38") if differs else (svg.LINE, svg.SURFACE)
+    return layout.chip(slot.name, _CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
 
 
-def _sums(left: dict[str, Any], right: dict[str, Any], said: str) -> str:
-    drawn, y = [], _HEIGHT - 102
+def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:
+    drawn = []
     for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
-        drawn.append(svg.text(_RIGHT, y, name, fill=svg.MUTED))
-        for x, numbers in zip(_COLUMN, (left, right), strict=True):
-            drawn.append(svg.text(x + _CELL, y + 18, svg.short(numbers[key]), anchor="end"))
-        change = right[key] - left[key]
-        drawn.append(svg.text(_DIFFERENCE_X, y + 18, _signed(change), anchor="end", bold=True))
-        y += 38
-    return "".join(drawn) + svg.text(_RIGHT, y + 8, said)
+        sums = [words(short(side[key]), align="r", least=_CHIP[0]) for side in (left, right)]
+        drawn += [words(name, fill=svg.MUTED), _columns([*sums, _change(right[key] - left[key])])]
+    return layout.column(*drawn, gap=0)
 
 
-def _signed(change: int) -> str:
-    return "0" if not change else f"{'+' if change > 0 else '−'}{svg.short(abs(change))}"
+def _change(number: int) -> Block:
+    sign = "+" if number > 0 else "−" if number else ""
+    return words(f"{sign}{short(abs(number))}", bold=True, align="r")
 
 
-# --- the words ----------------------------------------------------------------------------------------
-
-
-def _sentences(stack: Reach, single: Reach) -> list[str]:
+def _sentences(stack: Stack, single: Stack) -> list[str]:
     n, k, reach = stack.layers, stack.kernel_size, single.kernel_size
     weights = (
         f"{n} · {k}² · C² = {n * k * k} C² weights in the stack, {reach}² · C² = {reach**2} C² in one layer."
@@ -326,26 +253,13 @@ def _sentences(stack: Reach, single: Reach) -> list[str]:
     if n == 1:
         return [weights, "A stack of one is the single layer itself. Add a layer."]
     if k == 1:
-        return [
-            weights,
-            "1×1 kernels mix channels and never widen the receptive field:",
-            f"the stack sees one pixel, but it bends {n} times.",
-        ]
+        mixing = "1×1 kernels mix channels and never widen the receptive field:"
+        return [weights, mixing, f"the stack sees one pixel, but it bends {n} times."]
+    between = "the one between" if n == 2 else f"the {n - 1} between"
     fewer, more = 1 - n * k * k / reach**2, reach**2 / (n * k * k) - 1
     return [
         weights,
-        f"So the stack has {100 * fewer:.0f} % fewer; the single layer has {100 * more:.0f} % more.",
-        f"{n} ReLUs instead of 1. Without {_between(n)}, the stack would be",
+        f"So the stack has {percent(fewer, 0)} fewer; the single layer has {percent(more, 0)} more.",
+        f"{n} ReLUs instead of 1. Without {between}, the stack would be",
         f"one {reach}×{reach} kernel: linear, and no richer than the single layer.",
     ]
-
-
-def _between(layers: int) -> str:
-    return "the one between" if layers == 2 else f"the {layers - 1} between"
-
-
-def _said(left: str, right: str, differences: list) -> str:
-    if not differences:
-        return "The same network twice."
-    layers = "1 place" if len(differences) == 1 else f"{len(differences)} places"
-    return f"{left} and {right} differ in {layers}."

@@ -62,33 +62,20 @@ def _copied(value: Any, memo: dict[int, Any], twin: Callable[[Tensor], Tensor]) 
         return value
     if id(value) in memo:
         return memo[id(value)]
-    if isinstance(value, Tensor):
-        new = twin(value.detach())
-    elif isinstance(value, nn.Module) and not hasattr(kind, "__deepcopy__"):
+    if isinstance(value, nn.Module) and not hasattr(kind, "__deepcopy__"):
         new = memo[id(value)] = kind.__new__(kind)
         for key, item in vars(value).items():
-            kind = type(item)
-            if kind is OrderedDict and not item:  # most of a module's attributes
-                vars(new)[key] = OrderedDict()
-            else:
-                vars(new)[key] = item if kind in _PLAIN else _copied(item, memo, twin)
-    elif kind in (dict, OrderedDict):
+            vars(new)[key] = _copied(item, memo, twin)
+        return new
+    if kind in (dict, OrderedDict):
         new = memo[id(value)] = kind()
         for key, item in value.items():
             new[key] = _copied(item, memo, twin)
-    elif kind is list:
-        new = memo[id(value)] = []
-        new.extend(_copied(item, memo, twin) for item in value)
-    elif kind in (tuple, set):
-        new = kind(_copied(item, memo, twin) for item in value)
-    else:
-        try:
-            new = copy.deepcopy(value, memo)
-        except Exception:
-            new = value
-    memo[id(value)] = new
-    memo.setdefault(-1, []).append(value)  # alive, lest another object take its place in the memo
-    return new
+        return new
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:
+        return value
 
 
 @contextmanager
@@ -97,8 +84,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
     That is what classes, modules, closures and defaults of the code that runs hold in lists, dicts, sets and names.
     """
-    held = _outside(model)
-    before = [(holder, copy.copy(_content(holder))) for holder in held]
+    before = [(holder, copy.copy(_content(holder))) for holder in _outside(model)]
     numbers = sys.modules.get("numpy")
     states = random.getstate(), numbers and numbers.random.get_state()
     try:
@@ -115,79 +101,69 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 def _content(holder: Any) -> Any:
     if isinstance(holder, CellType):
         try:
-            return (holder.cell_contents,)
+            return {"cell_contents": holder.cell_contents}
         except ValueError:  # empty so far
-            return ()
-    return dict(vars(holder)) if isinstance(holder, type | nn.Module) else holder
+            return {}
+    return dict(vars(holder)) if isinstance(holder, type) else holder
 
 
 def _restore(holder: Any, content: Any) -> None:
     now = _content(holder)
-    if len(now) == len(content) and all(a is b for a, b in zip(_items(now), _items(content), strict=True)):
-        return
-    if isinstance(holder, CellType):
-        if content:
-            holder.cell_contents = content[0]
-        else:
-            del holder.cell_contents
-    elif isinstance(holder, type):
-        for name in now.keys() - content.keys():
-            delattr(holder, name)
-        for name, value in content.items():
-            if now.get(name) is not value:
-                setattr(holder, name, value)
-    elif isinstance(holder, nn.Module):
-        vars(holder).clear()
-        vars(holder).update(content)
-    elif isinstance(holder, list):
+    if isinstance(holder, list):
         holder[:] = content
-    else:
+    elif isinstance(holder, set) or (isinstance(holder, dict) and _differs(now, content)):
         holder.clear()
         holder.update(content)
+    elif isinstance(holder, type | CellType):
+        for name in now.keys() - content.keys():
+            delattr(holder, name)
+        for name in content:
+            if name not in now or now[name] is not content[name]:
+                setattr(holder, name, content[name])
 
 
-def _items(content: Any) -> Iterator[Any]:
-    return iter((*content.keys(), *content.values()) if isinstance(content, dict) else content)
+def _differs(now: dict, content: dict) -> bool:
+    return list(now) != list(content) or any(now[key] is not value for key, value in content.items())
 
 
 def _outside(model: nn.Module) -> list[Any]:
     """Every class, cell and container that the model's code can reach by name, but for those of libraries."""
     found: dict[int, Any] = {}
-    todo = [value for module in model.modules() for value in (type(module), *_hooks_and_functions(module))]
+    todo = [value for module in model.modules() for value in (type(module), *_functions(module))]
     while todo:
         value = todo.pop()
-        if id(value) in found or _is_library(value):
-            continue
-        if isinstance(value, MethodType):
-            todo += [value.__func__, value.__self__]
-        elif isinstance(value, FunctionType):
+        if id(value) not in found and not _is_library(value):
             found[id(value)] = value
-            cells, names = value.__closure__ or (), value.__code__.co_names
-            todo += [*cells, vars(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-            todo += [value.__globals__[name] for name in names if name in value.__globals__]
-            if any(name in value.__globals__ for name in names):
-                todo.append(value.__globals__)
-        elif isinstance(value, type):
-            found[id(value)] = value
-            todo += [*value.__bases__, *vars(value).values()]
-        elif isinstance(value, CellType):
-            found[id(value)] = value
-            todo += _content(value)
-        elif isinstance(value, nn.Module):
-            found[id(value)] = value
-            todo += [type(value), *vars(value).values()]
-        elif isinstance(value, list | dict | set):
-            found[id(value)] = value
-            if not (isinstance(value, dict) and "__builtins__" in value):
-                todo += value.values() if isinstance(value, dict) else value
-        elif isinstance(value, property | staticmethod | classmethod):
-            todo.append(value.fget if isinstance(value, property) else value.__func__)
-        elif hasattr(value, "__wrapped__"):
-            todo.append(value.__wrapped__)
-    return [v for v in found.values() if not isinstance(v, FunctionType)]
+            todo += _reached(value)
+    return [v for v in found.values() if isinstance(v, type | CellType | list | dict | set)]
 
 
-def _hooks_and_functions(module: nn.Module) -> list[Any]:
+def _reached(value: Any) -> list[Any]:
+    if isinstance(value, FunctionType):
+        known = [value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__]
+        defaults = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        return [
+            *known,
+            *([value.__globals__] if known else []),
+            *(value.__closure__ or ()),
+            *defaults,
+            vars(value),
+        ]
+    if isinstance(value, type):
+        return [*value.__bases__, *vars(value).values()]
+    if isinstance(value, nn.Module):
+        return [type(value), vars(value)]
+    if isinstance(value, CellType | dict):
+        return [] if "__builtins__" in (content := _content(value)) else list(content.values())
+    if isinstance(value, list | set):
+        return list(value)
+    kinds = (MethodType, property, staticmethod, classmethod)
+    names = ("__func__", "__self__", "fget", "__wrapped__")
+    inner = isinstance(value, kinds) or "__wrapped__" in getattr(value, "__dict__", ())
+    return [getattr(value, name) for name in names if hasattr(value, name)] if inner else []
+
+
+def _functions(module: nn.Module) -> list[Any]:
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     return hooks + [v for v in vars(module).values() if isinstance(v, FunctionType | MethodType)]
 
@@ -196,7 +172,5 @@ _LIBRARIES = ("torch", "numpy", "builtins", "typing", "collections", "functools"
 
 
 def _is_library(value: Any) -> bool:
-    if isinstance(value, ModuleType):
-        return True
     name = getattr(value, "__module__", None) if isinstance(value, type | FunctionType) else None
-    return isinstance(name, str) and name.partition(".")[0] in _LIBRARIES
+    return isinstance(value, ModuleType) or str(name).partition(".")[0] in _LIBRARIES

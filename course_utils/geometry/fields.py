@@ -1,13 +1,16 @@
-"""What a receptive field is, and how a window makes a new one of it.
+"""What a receptive field is, and what becomes of it where values are summed, joined and slid over.
 
-Along one axis output i sees [start + i * stride, start + i * stride + size). A window of kernel k, stride s,
+Along one axis output i sees [start + i * step, start + i * step + size). A window of kernel k, stride s,
 padding p and dilation d makes of it
-    start - p * stride,    size + d * (k - 1) * stride,    s * stride.
+    start - p * step,    size + d * (k - 1) * step,    s * step.
 Source: Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks".
 """
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from math import prod
+
+from course_utils.geometry.sizes import Shape
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,7 @@ class ReceptiveField:
         return top, left, top + self.size[0], left + self.size[1]
 
 
-class Line(NamedTuple):
-    """Evenly spaced windows along one axis; `dim` is the tensor dimension whose index is i (None: there is none)."""
-
-    dim: int | None
-    start: int
-    size: int
-    stride: int
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        return () if self.dim is None else (self.dim,)
-
-    def window(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Line":
-        start, size = self.start - padding * self.stride, self.size + dilation * (kernel - 1) * self.stride
-        return Line(self.dim, start, size, self.stride * stride)
+SCATTERED = "has outputs that see windows of different places, not evenly spaced."
 
 
 class NoField(Exception):
@@ -50,25 +39,132 @@ class NoField(Exception):
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """In place of a field where there is none: a sentence that names the layer at which it was lost.
+class Axis:
+    """What a tensor's elements see along one axis of an image that is `extent` pixels long.
 
-    `covers`: all outputs together still see the whole input, so that a mean over them does.
+    The element at index i sees `size` pixels from start + sum of i[d] * steps[d] on. Where it is `flat`, all see
+    the same, from `start` on, and steps only tell where rows went. Along dimensions that are `loose` each sees
+    some part of these pixels that no step describes, and all together see all of them.
     """
 
+    extent: int
+    start: int
+    size: int
+    steps: tuple[int, ...]
+    loose: frozenset[int] = frozenset()
+    flat: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        return self.flat and self.start <= 0 and self.start + self.size >= self.extent
+
+    def window(self, dim: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Axis":
+        """Behind a window that slides along a dimension."""
+        step, steps = self.steps[dim], (*self.steps[:dim], self.steps[dim] * stride, *self.steps[dim + 1 :])
+        if self.flat:
+            return replace(self, steps=steps)
+        start, size = self.start - padding * step, self.size + dilation * (kernel - 1) * step
+        return replace(self, start=start, size=size, steps=steps)
+
+    def summed(self, dims: Collection[int], shape: Shape, loose: Collection[int] = ()) -> "Axis":
+        """Once every output depends on all positions along these dimensions; `loose` are left so.
+
+        Where all that is left sees the same, a margin narrower than the last step, at which the next window
+        would not fit, counts as seen.
+        """
+        steps = tuple(0 if d in dims else step for d, step in enumerate(self.steps))
+        loose = (self.loose - set(dims)) | set(loose)
+        if self.flat:
+            return replace(self, steps=steps, loose=loose)
+        start, size = self.start, self.size + sum((shape[d] - 1) * self.steps[d] for d in dims)
+        ends = not any(steps)
+        if ends and start <= 0 and start + size > self.extent - max(1, *(self.steps[d] for d in dims), 1):
+            start, size = 0, self.extent
+        return Axis(self.extent, start, size, steps, loose, ends and not loose)
+
+    def without(self, dims: Collection[int]) -> "Axis":
+        """The axis of the tensor without these dimensions, which were summed."""
+        left = [d for d in range(len(self.steps)) if d not in dims]
+        loose = frozenset(i for i, d in enumerate(left) if d in self.loose)
+        return replace(self, steps=tuple(self.steps[d] for d in left), loose=loose)
+
+    def broadcast(self, given: Shape, shape: Shape) -> "Axis":
+        """The axis of a tensor as that of the larger one to which it is broadcast."""
+        more = len(shape) - len(given)
+        if not more and given == shape:
+            return self
+        steps = [0 if given[d] == 1 < shape[d + more] else step for d, step in enumerate(self.steps)]
+        return replace(self, steps=(0,) * more + tuple(steps), loose=frozenset(d + more for d in self.loose))
+
+
+def united(axes: list[Axis], shape: Shape) -> Axis:
+    """Element by element: the union of what the tensors, all of this shape, see."""
+    if len(set(axes)) == 1:
+        return axes[0]
+    loose = frozenset().union(*(axis.loose for axis in axes))
+    axes = [a if a.flat or a.loose == loose else a.summed(loose - a.loose, shape, loose) for a in axes]
+    tracked = tuple(max(steps) for steps in zip(*(axis.steps for axis in axes), strict=True))
+    wholes = [axis for axis in axes if axis.is_whole]
+    if wholes:
+        loose = loose if all(axis.loose for axis in wholes) else frozenset()
+        return Axis(axes[0].extent, 0, axes[0].extent, tracked, loose, True)
+    for dim, n in enumerate(shape):
+        steps = {0 if axis.flat else axis.steps[dim] for axis in axes}
+        # With a single position there is no second one to which the step could lead.
+        if len(steps) > 1 and n > 1:
+            found = " and ".join(map(str, sorted(steps)))
+            raise NoField(f"joins branches that step differently over the input (strides {found}).")
+    start = min(axis.start for axis in axes)
+    size = max(axis.start + axis.size for axis in axes) - start
+    flat = not loose and all(axis.flat for axis in axes)
+    return Axis(axes[0].extent, start, size, tracked, loose, flat)
+
+
+def joined(parts: list[tuple[Axis | None, Shape]], dim: int) -> Axis:
+    """One behind the other along a dimension; None sees nothing."""
+    axes = [axis for axis, _ in parts if axis is not None]
+    first, at, follows = axes[0], 0, len(axes) == len(parts)
+    for axis, shape in parts if follows else ():
+        follows &= replace(axis, start=axis.start - at * (not axis.flat)) == first
+        at += shape[dim] * axis.steps[dim]
+    if follows:
+        return first
+    shape = max((shape for _, shape in parts), key=prod)
+    whole = united([axis.summed({dim}, given) for axis, given in parts if axis is not None], shape)
+    return replace(whole, loose=whole.loose | {dim}, flat=whole.is_whole)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """In place of a field where there is none: a sentence that names the layer at which it was lost."""
+
     reason: str
-    covers: bool = False
 
 
 @dataclass(frozen=True)
 class Field:
-    """Height's and width's axis of a tensor, each a `Line` or `places.Scattered`; `pooled` once a summary is left."""
+    """Height's and width's axis of a tensor; `pooled` once a summary is left; `why` an axis is loose."""
 
-    axes: tuple[Any, Any]
+    axes: tuple[Axis, Axis]
     pooled: bool = False
+    why: str = ""
 
-    @property
-    def is_map(self) -> bool:
-        """Whether rows and columns of the image are still rows and columns of the tensor."""
-        rows, columns = (axis.dims for axis in self.axes)
-        return not self.pooled and len(rows) == len(columns) == 1 and rows != columns
+    def is_map(self, shape: Shape) -> bool:
+        """Whether rows and columns of the image are still rows and columns of the tensor, of this shape."""
+        rows, columns = ([d for d, step in enumerate(axis.steps) if step] for axis in self.axes)
+        return not self.pooled and len(shape) == 4 and len(rows) == len(columns) == 1 and rows != columns
+
+    def public(self, shape: Shape) -> ReceptiveField:
+        """As a single size and stride; a vector of features sees what they see together, and so do channels.
+
+        Raises NoField where the outputs see windows that are not evenly spaced.
+        """
+        vector, strides = len(shape) == 1 or (len(shape) == 2 and shape[0] == 1), []
+        for axis in self.axes:
+            axis = axis.summed(range(len(shape)), shape) if vector else axis
+            steps = [step for step in axis.steps if step and not axis.flat]
+            if axis.loose - {1} or (axis.loose and len(shape) != 4) or len(steps) > 1:
+                raise NoField(SCATTERED)
+            strides.append(sum(steps))
+        size, start = (tuple(getattr(axis, n) for axis in self.axes) for n in ("size", "start"))
+        return ReceptiveField(size, tuple(strides), start)

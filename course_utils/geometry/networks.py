@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from course_utils.geometry.copies import undisturbed
 from course_utils.geometry.fields import Field, NoField, ReceptiveField, Unknown
-from course_utils.geometry.places import public
 from course_utils.geometry.rows import shown, tabulate
 from course_utils.geometry.sizes import Shape, checked_integer
 from course_utils.geometry.table import LayerTable
@@ -105,7 +104,7 @@ def _found(
 ) -> tuple[str, int, Shape, Field | Unknown | None]:
     """A layer's name, which of its uses is meant, and what it puts out then."""
     if layer is None:
-        maps = [s for s in traced.steps if isinstance(s.sees, Unknown) or _is_map(s)]
+        maps = [step for step in traced.steps if _is_map(step)]
         if not maps:
             raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
         return maps[-1].name, maps[-1].use, maps[-1].out_shape, maps[-1].sees
@@ -118,7 +117,12 @@ def _found(
 
 
 def _is_map(step: Step) -> bool:
-    return isinstance(step.sees, Field) and step.sees.is_map and len(step.out_shape) == 4
+    """Also where what became of rows and columns is not known, and the answer a refusal."""
+    if not isinstance(step.sees, Field):
+        return isinstance(step.sees, Unknown)
+    lost = any(axis.loose - {1} for axis in step.sees.axes) and len(step.out_shape) == 4
+    lost = lost and not step.sees.pooled
+    return lost or step.sees.is_map(step.out_shape)
 
 
 def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shape) -> ReceptiveField:
@@ -127,10 +131,10 @@ def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shap
     if field is None:
         raise ValueError("The layer does not see the input at all.")
     try:
-        return public(traced.in_shape[1:], field, shape)
+        return field.public(shape)
     except NoField as reason:
         layer = f"Layer {name!r}" if name else "The model"
-        raise ValueError(f"{layer} {reason}") from None
+        raise ValueError(field.why or f"{layer} {reason}") from None
 
 
 def _unit_index(name: str, shape: Shape, unit: tuple[int, ...] | None) -> tuple:

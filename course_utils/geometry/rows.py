@@ -6,7 +6,6 @@ from math import prod
 from torch import nn
 
 from course_utils.geometry.fields import Field, NoField, ReceptiveField
-from course_utils.geometry.places import public
 from course_utils.geometry.sizes import Shape
 from course_utils.geometry.table import LayerRow, LayerTable
 from course_utils.geometry.trace import Step, Trace
@@ -130,6 +129,6 @@ def _seen(trace: Trace, step: Step) -> ReceptiveField | None:
     if len(trace.in_shape) != 3 or not isinstance(step.sees, Field):
         return None
     try:
-        return public(trace.in_shape[1:], step.sees, step.out_shape)
+        return step.sees.public(step.out_shape)
     except NoField:
         return None

@@ -59,7 +59,7 @@ def output_size(
     if positions < 1:
         raise ValueError(
             f"A kernel that reaches over {reach} positions does not fit into {size + 2 * padding} "
-            f"(size {size}, padding {padding} on both sides); it may reach over at most that many."
+            f"(size {size}, padding {padding} on both sides); it may reach over at most {size + 2 * padding}."
         )
     return positions
 

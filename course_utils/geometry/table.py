@@ -9,26 +9,8 @@ from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.sizes import LayerSize, Shape
 
 # A layer that does several things (a convolution that pads its input first) is of the last of these kinds.
-KINDS = [
-    "other",
-    "identity",
-    "copy",
-    "reshape",
-    "activation",
-    "dropout",
-    "norm",
-    "add",
-    "multiply",
-    "concat",
-    "pad",
-    "resize",
-    "pool",
-    "attention",
-    "matmul",
-    "linear",
-    "conv_transpose",
-    "conv",
-]
+KINDS = ["other", "identity", "copy", "reshape", "activation", "dropout", "norm", "add", "multiply", "concat"]
+KINDS += ["pad", "resize", "pool", "attention", "matmul", "recurrent", "linear", "conv_transpose", "conv"]
 
 
 @dataclass(frozen=True)

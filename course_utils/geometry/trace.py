@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,21 +20,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_utils.geometry.copies import copied, undisturbed
-from course_utils.geometry.fields import Field, Line, NoField, Unknown
+from course_utils.geometry.fields import SCATTERED, Axis, Field, NoField, Unknown, united
 from course_utils.geometry.operations import (
     CREATES,
-    PICKS,
-    SPLITS,
     Call,
     Operation,
     Seen,
     field_of,
     macs_of,
     operation,
-    summarises,
     windows_of,
 )
-from course_utils.geometry.places import united
 from course_utils.geometry.sizes import Shape, checked_integer
 
 # They hold layers or nothing: what they compute is in the layers that they call.
@@ -93,7 +89,8 @@ def trace(model: nn.Module, input_shape: Shape) -> Trace:
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     image = torch.empty(1, *shape, dtype=dtype, device="meta")
     with torch.no_grad(), undisturbed(model):
-        twin = copied(model, _weightless)
+        with torch.inference_mode():
+            twin = copied(model, _weightless)
         operations = Operations(twin, image)
         recorder = Recorder(twin, operations, device=first.device)
         with operations:
@@ -141,9 +138,7 @@ class Operations(TorchDispatchMode):
         self.known: dict[int, Known] = {}
         self.biases: set[str] = set()  # the names of parameters that torch was given as such
         self._metas: dict[int, Tensor] = {}  # what stands for real tensors
-        self.extents = tuple(image.shape[-2:]) if image.ndim == 4 else (1, 1)
-        pixels = Field((Line(2, 0, 1, 1), Line(3, 0, 1, 1)))
-        self.learn(image, pixels if image.ndim == 4 else self._everything())
+        self.learn(image, Field((_pixels(image, -2), _pixels(image, -1))))
         for name, parameter in model.named_parameters():
             self.learn(parameter, None, (name,))
 
@@ -161,9 +156,6 @@ class Operations(TorchDispatchMode):
     def parameters(self, tensor: Tensor) -> tuple[str, ...]:
         return self.known[id(tensor)].parameters if id(tensor) in self.known else ()
 
-    def _everything(self) -> Field:
-        return Field(tuple(Line(None, 0, extent, 0) for extent in self.extents), pooled=True)
-
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         op = operation(func)
@@ -177,6 +169,8 @@ class Operations(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
         seen = [Seen(name, t, t.shape, self.sees(t)) for name, t in tensors if self.sees(t) is not None]
+        if op.name == "copy":  # forgets what it writes over
+            seen = [t for t in seen if t.name == "src"]
         result = self._run(func, op, given, tensors, args, kwargs)
         if len(op.writes) == 1 and isinstance(result, Tensor):
             result = given[op.writes[0]]  # and not what stood for it
@@ -185,7 +179,7 @@ class Operations(TorchDispatchMode):
 
     def _run(self, func, op: Operation, given: dict, tensors: list, args: tuple, kwargs: dict) -> Any:
         if any(t.is_meta for _, t in tensors):
-            if tensors[0][1].is_meta and (result := _known_result(op, given, tensors)) is not None:
+            if (result := _same_shape(op, given, [t for _, t in tensors])) is not None:
                 return result
             kwargs = kwargs | ({"device": torch.device("meta")} if "device" in kwargs else {})
             args, kwargs = map_tensors(self._meta, (args, kwargs))
@@ -222,7 +216,7 @@ class Operations(TorchDispatchMode):
             self._count(step, Call(func, op, given, seen, outputs[0]), uses)
         sees = None
         for place, output in enumerate(outputs):
-            if seen and op.name not in CREATES and (place == 0 or op.is_view or op.name in SPLITS):
+            if seen and op.name not in CREATES:
                 sees = self._field(step, Call(func, op, given, seen, output, place))
             if op.writes and not op.is_view:
                 self._write(output, sees, names)
@@ -244,7 +238,9 @@ class Operations(TorchDispatchMode):
         macs, parameters = macs_of(call), step.parameters if call.seen else step.idle
         for argument, name in uses:
             added = argument == "bias" or call.op.name == "addmm" or name in self.biases or _named_bias(name)
-            parameters[name] = parameters.get(name, True) and added and argument not in ("weight", "mat2")
+            parameters[name] = (
+                parameters.get(name, True) and added and (call.op.name, argument) not in _FACTORS
+            )
         step.macs += macs or 0
         if call.seen:
             step.tracked = True
@@ -254,15 +250,16 @@ class Operations(TorchDispatchMode):
 
     def _field(self, step: Step, call: Call) -> Field | Unknown:
         unknown = next((t.field for t in call.seen if isinstance(t.field, Unknown)), None)
-        picks = call.op.name in PICKS or (call.op.is_view and call.out.numel() < call.seen[0].shape.numel())
         if unknown is not None:
-            # A summary of everything sees everything, whatever came before it.
-            whole = unknown.covers and summarises(call)
-            return self._everything() if whole else Unknown(unknown.reason, unknown.covers and not picks)
+            return unknown
         try:
-            return field_of(self.extents, call)
+            if call.place and not call.op.is_view:
+                raise NoField(f"computes {call.op.name}, of which only the first result is followed.")
+            field = field_of(call)
         except NoField as reason:
-            return Unknown(f"{step.label} {reason}", not picks)
+            return Unknown(f"{step.label} {reason}")
+        loose = any(axis.loose for axis in field.axes)
+        return replace(field, why=f"{step.label} {SCATTERED}") if loose and not field.why else field
 
     def _write(self, tensor: Tensor, sees: Field | Unknown | None, parameters: tuple[str, ...]) -> None:
         """A tensor changes in place, and with it all that shares its memory."""
@@ -282,18 +279,35 @@ class Operations(TorchDispatchMode):
             return other.sees if sees is None or isinstance(other.sees, Unknown) else sees
         if _layout(base) == _layout(tensor):
             return sees
-        try:
-            lines = all(isinstance(a, Line) and a.dim != 1 for f in fields for a in f.axes)
-            if base.ndim != 4 or not lines or _layout(base, but=1) != _layout(tensor, but=1):
-                raise NoField
-            pairs = zip(self.extents, *(f.axes for f in fields), strict=True)
-            axes = tuple(united(e, [(axis, base.shape) for axis in axes], base.shape) for e, *axes in pairs)
-            return Field(axes, pooled=all(f.pooled for f in fields))
-        except NoField:
-            where = self.step.label if self.step else "The model"
-            return Unknown(
-                f"{where} writes into a part of a feature map, which then sees windows of different places."
-            )
+        if base.ndim == 4 and _layout(base, but=1) == _layout(tensor, but=1):
+            try:
+                axes = [
+                    united(list(pair), base.shape) for pair in zip(*(f.axes for f in fields), strict=True)
+                ]
+                axes = [replace(axis, loose=axis.loose | {1}) for axis in axes]
+                return Field(tuple(axes), all(f.pooled for f in fields))
+            except NoField:
+                pass
+        where = self.step.label if self.step else "The model"
+        return Unknown(
+            f"{where} writes into a part of a feature map, whose outputs then see different places."
+        )
+
+
+def _pixels(image: Tensor, dim: int) -> Axis:
+    """What the pixels of an image see along a dimension of it; what is no image has a single place."""
+    if image.ndim != 4:
+        return Axis(1, 0, 1, (0,) * image.ndim, flat=True)
+    return Axis(image.shape[dim], 0, 1, tuple(int(d == dim % 4) for d in range(4)))
+
+
+_FACTORS = {
+    ("convolution", "weight"),
+    ("addmm", "mat2"),
+    ("linear", "weight"),
+    ("matmul", "other"),
+    ("mm", "mat2"),
+}
 
 
 def _layout(tensor: Tensor, but: int | None = None) -> list[tuple[int, int]]:
@@ -345,10 +359,12 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if self._step is not None:
+            return func(*args, **kwargs)
         name = _function_name(func)
         if name == "device" and self.device is not None:
             return self.device  # a constant made there has values, and may be kept for the next image
-        if self._step is not None or name in _PROPERTIES:
+        if name in _PROPERTIES:
             return func(*args, **kwargs)
         if name in ("__getitem__", "__setitem__"):  # a list would lose its values on the meta device
             args = (args[0], _with_tensors(args[1]), *args[2:])
@@ -359,8 +375,10 @@ class Recorder(TorchFunctionMode):
             for bias in tensors_in(kwargs.get("bias", args[2:3])):
                 self.operations.biases.update(self.operations.parameters(bias))
         step = self._open(Step(self._free_name(function), function, None))
+        whole = any(t.is_meta or t.is_inference() for t in tensors_in((args, kwargs)))
         try:
-            result = func(*args, **kwargs)
+            with torch.inference_mode() if whole else nullcontext():  # composite operations come whole
+                result = func(*args, **kwargs)
         except Exception as error:
             if function not in _READS:  # else the module that decides by a value is to blame
                 self._blame(error, step.label, self._shapes((args, kwargs)))
@@ -425,9 +443,7 @@ class Recorder(TorchFunctionMode):
                 args, kwargs = self.operations.on_one_device((args, kwargs))
             step = self._open(Step(name, type(module).__name__, module)) if leaf else None
             try:
-                with (
-                    torch._C.DisableTorchFunction() if leaf else nullcontext()
-                ):  # this mode, for what is one row
+                with torch.inference_mode() if leaf and self.operations else nullcontext():
                     output = forward(*args, **kwargs)
             except Exception as error:
                 self._blame(error, _label(name, module), shapes)
@@ -479,7 +495,18 @@ class Recorder(TorchFunctionMode):
             self._failure = (error, _complaint(layer, given, error))
 
 
-_SAME = {
+def _same_shape(op: Operation, given: dict, tensors: list[Tensor]) -> Any:
+    """The result where it is as its first argument and no check can fail: torch takes up to 2 ms to find it."""
+    first, *others = tensors
+    if op.name in _ACTIVATIONS and all(t.shape == first.shape and t.dtype == first.dtype for t in others):
+        return first if op.writes else torch.empty_like(first, device="meta")
+    stored = op.name == "native_batch_norm" and len(others) == 4 and not given["training"]
+    if stored and all(t.shape == first.shape[1:2] for t in others):
+        return torch.empty_like(first, device="meta"), first.new_empty(0), first.new_empty(0)
+    return None
+
+
+_ACTIVATIONS = {
     "relu",
     "gelu",
     "silu",
@@ -489,53 +516,8 @@ _SAME = {
     "sigmoid",
     "tanh",
     "add",
-    "sub",
     "mul",
-    "div",
 }
-
-
-def _known_result(op: Operation, given: dict, tensors: list[tuple[str, Tensor]]) -> Any:
-    """The result on the meta device where no check can fail: torch takes up to 2 ms to find it."""
-    first = tensors[0][1]
-    if op.name in _SAME and all(t.shape == first.shape and t.dtype == first.dtype for _, t in tensors):
-        return first if op.writes else torch.empty_like(first, device="meta")
-    if op.name == "convolution" and not given["transposed"] and len({t.dtype for _, t in tensors}) == 1:
-        w, bias, settings = (
-            given["weight"],
-            given["bias"],
-            [given[n] for n in ("stride", "padding", "dilation")],
-        )
-        fits = first.shape[1] == w.shape[1] * given["groups"] and (bias is None or bias.shape == w.shape[:1])
-        if fits and w.ndim == first.ndim and w.shape[0] % given["groups"] == 0 and min(settings[1]) >= 0:
-            windows = zip(first.shape[2:], w.shape[2:], *settings, strict=True)
-            sizes = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in windows]
-            return (
-                torch.empty(first.shape[0], w.shape[0], *sizes, dtype=w.dtype, device="meta")
-                if min(sizes) > 0
-                else None
-            )
-    if op.name in ("mm", "addmm", "bmm"):
-        left, right = (t for _, t in tensors[-2:])
-        fits = (
-            left.ndim == right.ndim
-            and left.shape[:-2] == right.shape[:-2]
-            and left.shape[-1] == right.shape[-2]
-        )
-        if fits and left.dtype == right.dtype and (op.name != "addmm" or first.shape == right.shape[1:]):
-            return torch.empty(*left.shape[:-1], right.shape[-1], dtype=left.dtype, device="meta")
-    per = None
-    if op.name == "native_batch_norm" and given["running_mean"] is not None and not given["training"]:
-        per = first.shape[1:2]
-    elif op.name == "native_layer_norm":
-        per = first.shape[first.ndim - len(given["normalized_shape"]) :]
-    if (
-        per
-        and all(t.shape == per for _, t in tensors[1:])
-        and per == tuple(given.get("normalized_shape", per))
-    ):
-        return torch.empty_like(first), first.new_empty(0), first.new_empty(0)
-    return None
 
 
 def _is_leaf(module: nn.Module) -> bool:

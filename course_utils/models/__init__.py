@@ -4,15 +4,13 @@ from course_utils.models.alexnet import ALEXNET_WIDTHS, AlexNet, alexnet, mini_a
 from course_utils.models.googlenet import (
     INCEPTION_WIDTHS,
     GoogLeNet,
-    GoogLeNetOutputs,
     Inception,
     InceptionNaive,
-    InceptionWidths,
     auxiliary_loss,
     googlenet,
     mini_googlenet,
 )
-from course_utils.models.imagenet import ImageNetClassifier, imagenet_classifier
+from course_utils.models.imagenet import imagenet_classifier
 from course_utils.models.lenet import LeNet5, lenet5
 from course_utils.models.pretrained import PRETRAINED, PretrainedUnavailable, load_pretrained
 from course_utils.models.resnet import (

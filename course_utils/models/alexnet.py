@@ -1,4 +1,4 @@
-"""AlexNet: the network of the 2012 paper, the one-tower version of 2014, and a small one for 28x28 pixels."""
+"""AlexNet: the network of the 2012 paper, torchvision's one-tower version, and a small one for 28x28 pixels."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
-from course_utils.models.layers import activation_layer, initialise
+from course_utils.models.layers import activation_layer, initialise, local_response_norm
 
-# Filters of the five convolutions. 2012: Krizhevsky et al., section 3.5. 2014: Krizhevsky, "One weird trick".
+# Filters of the five convolutions. "2012": Krizhevsky et al., section 3.5. "2014": torchvision's. The paper that
+# torchvision cites (Krizhevsky 2014, "One weird trick", footnote 1) has 384 in conv4; torchvision's 256 came from
+# cuda-convnet2's configuration for one GPU by way of an older port (pytorch/vision #463 and #704).
 ALEXNET_WIDTHS = {"2012": (96, 256, 384, 384, 256), "2014": (64, 192, 384, 256, 256)}
 GROUPED = (2, 4, 5)  # convolutions whose halves ran on two GPUs
 NORMALISED = (1, 2)
@@ -44,10 +46,12 @@ class AlexNet(nn.Module):
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, hidden=hidden, groups=groups)
         self.in_channels = in_channels
-        self.features = _features(in_channels, widths, stem, groups, lrn, overlapping, activation)
+        self.features = convolutions(in_channels, widths, stem, groups, lrn, overlapping, activation)
         self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)  # so any input size works; the papers have none
         flat = widths[-1] * pooled_size**2
-        self.classifier = _classifier((flat, hidden, hidden), num_classes, activation, dropout, dropout_first)
+        self.classifier = linear_layers(
+            (flat, hidden, hidden), num_classes, activation, dropout, dropout_first
+        )
         self.min_size = smallest_size(self.features)
         initialise(self, initialisation)
 
@@ -59,7 +63,7 @@ class AlexNet(nn.Module):
 
 
 def alexnet(variant: str = "2014", **options) -> AlexNet:
-    """AlexNet of the 2012 paper, or the later one-tower version that torchvision has.
+    """AlexNet of the 2012 paper, or the one-tower version of torchvision, after Krizhevsky 2014 but for conv4.
 
     "2012": groups of 2 in conv2, 4 and 5, local response normalisation, 227x227 pixels -> 256x6x6 -> logits,
     60,965,224 parameters. "2014": no groups, no normalisation, 224x224 pixels, 61,100,840 parameters; its
@@ -93,7 +97,7 @@ def mini_alexnet(width: int = 24, groups: int = 1, **options) -> AlexNet:
     return AlexNet(widths, groups=groups, **small | {"initialisation": "he"} | options)
 
 
-def _features(
+def convolutions(
     in_channels: int,
     widths: Sequence[int],
     stem: tuple[int, int, int],
@@ -102,6 +106,7 @@ def _features(
     overlapping: bool,
     activation: str,
 ) -> nn.Sequential:
+    """Five convolutions with what follows each: activation, LRN after 1 and 2, pooling after 1, 2 and 5."""
     geometry = (stem, (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
     layers: list[nn.Module] = []
     for number, (width, (kernel_size, stride, padding)) in enumerate(zip(widths, geometry, strict=True), 1):
@@ -109,17 +114,17 @@ def _features(
         layers.append(nn.Conv2d(in_channels, width, kernel_size, stride, padding, groups=shares))
         layers.append(activation_layer(activation))
         if lrn and number in NORMALISED:
-            # The paper's alpha is 1e-4; PyTorch divides alpha by the 5 channels, the paper does not.
-            layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+            layers.append(local_response_norm())
         if number in POOLED:
             layers.append(nn.MaxPool2d(3 if overlapping else 2, stride=2))
         in_channels = width
     return nn.Sequential(*layers)
 
 
-def _classifier(
+def linear_layers(
     widths: Sequence[int], num_classes: int, activation: str, dropout: float, dropout_first: bool
 ) -> nn.Sequential:
+    """Hidden fully connected layers with activation and dropout, and the last one, which gives the logits."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         hidden = [nn.Linear(inputs, outputs), activation_layer(activation)]

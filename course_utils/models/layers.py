@@ -1,4 +1,4 @@
-"""Activations and initialisations that the plain networks (LeNet, AlexNet, VGG) share."""
+"""Activations, normalisation and initialisations that several networks share."""
 
 from functools import partial
 
@@ -21,6 +21,11 @@ def activation_layer(activation: str) -> nn.Module:
     """A new activation layer by its name; raises ValueError for another."""
     check_choice("activation", activation, ACTIVATIONS)
     return ACTIVATIONS[activation]()
+
+
+def local_response_norm() -> nn.LocalResponseNorm:
+    """AlexNet's normalisation across 5 channels; PyTorch divides alpha, 1e-4 in the paper, by their number."""
+    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
 def initialise(model: nn.Module, initialisation: str) -> None:

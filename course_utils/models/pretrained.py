@@ -17,11 +17,11 @@ from course_utils.models.resnet import resnet18, resnet34, resnet50, resnet101, 
 from course_utils.models.vgg import vgg11, vgg13, vgg16, vgg19
 
 VGGS = (vgg11, vgg13, vgg16, vgg19)
+SAME = (alexnet, *VGGS, resnet18, resnet34, resnet50, resnet101, resnet152)  # as they are by default
 PRETRAINED: dict[str, Callable[[], nn.Module]] = {
-    "alexnet": alexnet,
-    "googlenet": partial(googlenet, "torchvision", aux_logits=False),
-    **{make.__name__: make for make in (*VGGS, resnet18, resnet34, resnet50, resnet101, resnet152)},
+    **{make.__name__: make for make in SAME},
     **{f"{make.__name__}_bn": partial(make, batch_norm=True) for make in VGGS},
+    "googlenet": partial(googlenet, "torchvision", aux_logits=False),
 }
 TIMEOUT = 5.0  # seconds for the first answer, and for each later piece
 
@@ -39,12 +39,10 @@ def load_pretrained(name: str) -> nn.Module:
     fetched or the file is damaged.
     """
     check_choice("name", name, PRETRAINED)
-    state = _published(name)
+    # GoogLeNet's file has auxiliary classifiers, of use in training only.
+    state = {key: value for key, value in _published(name).items() if not key.startswith("aux")}
     with torch.device("meta"):
         model = PRETRAINED[name]()
-    if name == "googlenet":
-        # The published file has auxiliary classifiers, of use in training only.
-        state = {key: value for key, value in state.items() if not key.startswith("aux")}
     model.load_state_dict(state, assign=True)
     if name == "googlenet":
         _add_rescaling(model)
@@ -59,9 +57,7 @@ def _published(name: str) -> dict[str, torch.Tensor]:
         socket.setdefaulttimeout(TIMEOUT)
         with redirect_stdout(StringIO()):  # torch.hub names the folder, which a notebook would store
             return weights.get_state_dict(check_hash=True, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # no network, another file than the published one, a kept file that cannot be read
+    except Exception as error:  # no network, another file than the published one, a damaged one
         why = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise PretrainedUnavailable(
             f"The published weights of {name} could not be fetched or read ({why:.200}); all that does not need "
@@ -72,14 +68,10 @@ def _published(name: str) -> dict[str, torch.Tensor]:
 
 
 def _add_rescaling(model: nn.Module) -> None:
-    """Let the published GoogLeNet take ImageNet's normalisation: it was trained on pixels between -1 and 1.
-
-    A hook, because a layer would change the names in `state_dict`.
-    Source: torchvision's `transform_input`.
-    """
-    model.rescale = Rescale(mean=(0.5,) * 3, std=(0.5,) * 3)
-    model.register_forward_pre_hook(_rescale_input)
+    """Let it take ImageNet's normalisation: it was trained on pixels from -1 to 1 (torchvision's transform_input)."""
+    model.rescale = Rescale(mean=0.5, std=0.5)
+    model.register_forward_pre_hook(_rescale_input)  # a layer would change the names in `state_dict`
 
 
-def _rescale_input(model: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-    return (model.rescale(*inputs),)
+def _rescale_input(model: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+    return model.rescale(*inputs)

@@ -1,16 +1,12 @@
 """Residual networks (He et al. 2016, "Deep residual learning for image recognition") and plain twins."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
-
-Shortcut = Literal["A", "B", "C"]
-Variant = Literal["v1.5", "v1"]
 
 
 class PadShortcut(nn.Module):
@@ -55,17 +51,7 @@ class BasicBlock(Block):
 
     expansion = 1
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        *,
-        variant: Variant = "v1.5",  # differs in Bottleneck alone
-        skip: bool = True,
-        norm: bool = True,
-    ) -> None:
+    def __init__(self, in_channels, channels, stride=1, downsample=None, *, skip=True, norm=True) -> None:
         super().__init__(downsample, stride, skip)
         self.conv1 = _conv(in_channels, channels, 3, stride, norm)
         self.bn1 = _norm(channels, norm)
@@ -78,23 +64,18 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """1x1, 3x3, 1x1 (figure 5, right): `[N, in_channels, H, W]` to `[N, 4 channels, H', W']`."""
+    """1x1, 3x3, 1x1 (figure 5, right): `[N, in_channels, H, W]` to `[N, 4 channels, H', W']`.
+
+    `variant` "v1" is the paper's, whose 1x1 with stride 2 never looks at three of four pixels; "v1.5", which has
+    the stride in the 3x3, is torchvision's.
+    """
 
     expansion = 4
 
     def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        *,
-        variant: Variant = "v1.5",
-        skip: bool = True,
-        norm: bool = True,
+        self, in_channels, channels, stride=1, downsample=None, *, skip=True, norm=True, variant="v1.5"
     ) -> None:
         super().__init__(downsample, stride, skip)
-        # v1 is the paper's: a 1x1 with stride 2 never looks at three of four pixels. v1.5 is torchvision's.
         stride1, stride2 = (stride, 1) if variant == "v1" else (1, stride)
         self.conv1 = _conv(in_channels, channels, 1, stride1, norm)
         self.bn1 = _norm(channels, norm)
@@ -132,8 +113,8 @@ class ResNet(nn.Module):
         *,
         widths: Sequence[int] = (64, 128, 256, 512),
         stem: tuple[int, int, int] | None = None,
-        shortcut: Shortcut = "B",
-        variant: Variant = "v1.5",
+        shortcut: str = "B",
+        variant: str = "v1.5",
         skip: bool = True,
         norm: bool = True,
     ) -> None:
@@ -149,20 +130,17 @@ class ResNet(nn.Module):
         self.bn1 = _norm(widths[0], norm)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem is None else None
-        self._stage_names: list[str] = []
+        options = {"skip": skip, "norm": norm} | ({"variant": variant} if block is Bottleneck else {})
         channels = widths[0]
         for index, (blocks, width) in enumerate(zip(stages, widths, strict=True)):
-            stage = []
+            stage = nn.Sequential()
             for position in range(blocks):
                 stride = 2 if index > 0 and position == 0 else 1
                 out_channels = width * block.expansion
                 downsample = _downsample(channels, out_channels, stride, shortcut, norm) if skip else None
-                stage.append(
-                    block(channels, width, stride, downsample, variant=variant, skip=skip, norm=norm)
-                )
+                stage.append(block(channels, width, stride, downsample, **options))
                 channels = out_channels
-            self._stage_names.append(f"layer{index + 1}")
-            self.add_module(self._stage_names[-1], nn.Sequential(*stage))
+            self.add_module(f"layer{index + 1}", stage)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
         self.min_size = smallest_size([self.conv1])  # all other layers pad
@@ -173,14 +151,14 @@ class ResNet(nn.Module):
         x = self.relu(self.bn1(self.conv1(x)))
         if self.maxpool is not None:
             x = self.maxpool(x)
-        for name in self._stage_names:
-            x = self.get_submodule(name)(x)
+        for stage in self._stages():
+            x = stage(x)
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
     @property
     def blocks(self) -> list[nn.Module]:
         """All blocks of all stages, in the order of computation."""
-        return [block for name in self._stage_names for block in self.get_submodule(name)]
+        return [block for stage in self._stages() for block in stage]
 
     def delete_block(self, index: int) -> None:
         """Take block `index` out, in place: what remains of it is its shortcut.
@@ -189,40 +167,35 @@ class ResNet(nn.Module):
         there and for a plain block that changes the shape, which nothing can bridge.
         Source: Veit et al. 2016, "Residual networks behave like ensembles of relatively shallow networks".
         """
-        block = self._block(index)
+        stage, n = self._place(index)
+        block = stage[n]
         if isinstance(block, Block) and not block.skip and _changes_shape(block):
-            raise ValueError(
-                f"Block {index} of this plain network changes the shape: nothing can stand in for it."
-            )
-        self._put(index, getattr(block, "downsample", None) or nn.Identity())
+            raise ValueError(f"Block {index} of this plain network changes the shape: it cannot go.")
+        stage[n] = getattr(block, "downsample", None) or nn.Identity()
 
     def swap_blocks(self, first: int, second: int) -> None:
         """Exchange two blocks, in place.
 
         Raises ValueError for an index that is not there and for blocks of different shapes.
         """
-        blocks = self._block(first), self._block(second)
+        (one, n), (other, m) = self._place(first), self._place(second)
         shapes = [
-            [tuple(p.shape) for p in block.parameters()] + [getattr(block, "stride", 1)] for block in blocks
+            [tuple(p.shape) for p in block.parameters()] + [getattr(block, "stride", 1)]
+            for block in (one[n], other[m])
         ]
         if shapes[0] != shapes[1]:
             raise ValueError(f"Blocks {first} and {second} have different shapes: they cannot change places.")
-        self._put(first, blocks[1])
-        self._put(second, blocks[0])
+        one[n], other[m] = other[m], one[n]
 
-    def _block(self, index: int) -> nn.Module:
-        blocks = self.blocks
-        if not 0 <= index < len(blocks):
-            raise ValueError(f"This network has blocks 0 to {len(blocks) - 1}; got {index}.")
-        return blocks[index]
+    def _stages(self) -> list[nn.Sequential]:
+        return [stage for name, stage in self.named_children() if name.startswith("layer")]
 
-    def _put(self, index: int, module: nn.Module) -> None:
-        for name in self._stage_names:
-            stage = self.get_submodule(name)
-            if index < len(stage):
-                stage[index] = module
-                return
-            index -= len(stage)
+    def _place(self, index: int) -> tuple[nn.Sequential, int]:
+        """The stage of a block, and its number in there."""
+        places = [(stage, n) for stage in self._stages() for n in range(len(stage))]
+        if not 0 <= index < len(places):
+            raise ValueError(f"This network has blocks 0 to {len(places) - 1}; got {index}.")
+        return places[index]
 
 
 # Table 1: the block, and how many of it in conv2_x to conv5_x
@@ -235,39 +208,39 @@ RESNET_STAGES = {
 }
 
 
-def resnet18(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+def resnet18(variant: str = "v1.5", **options) -> ResNet:
     """ResNet-18; the variants are the same here. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[18], num_classes, in_channels, variant=variant, **options)
+    return ResNet(*RESNET_STAGES[18], variant=variant, **options)
 
 
-def resnet34(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+def resnet34(variant: str = "v1.5", **options) -> ResNet:
     """ResNet-34; the variants are the same here. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[34], num_classes, in_channels, variant=variant, **options)
+    return ResNet(*RESNET_STAGES[34], variant=variant, **options)
 
 
-def resnet50(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+def resnet50(variant: str = "v1.5", **options) -> ResNet:
     """ResNet-50: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[50], num_classes, in_channels, variant=variant, **options)
+    return ResNet(*RESNET_STAGES[50], variant=variant, **options)
 
 
-def resnet101(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+def resnet101(variant: str = "v1.5", **options) -> ResNet:
     """ResNet-101: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[101], num_classes, in_channels, variant=variant, **options)
+    return ResNet(*RESNET_STAGES[101], variant=variant, **options)
 
 
-def resnet152(variant: Variant = "v1.5", num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+def resnet152(variant: str = "v1.5", **options) -> ResNet:
     """ResNet-152: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[152], num_classes, in_channels, variant=variant, **options)
+    return ResNet(*RESNET_STAGES[152], variant=variant, **options)
 
 
-def plain18(num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+def plain18(**options) -> ResNet:
     """ResNet-18 without its shortcuts. `options` go to `ResNet`."""
-    return resnet18("v1.5", num_classes, in_channels, skip=False, **options)
+    return resnet18(skip=False, **options)
 
 
-def plain34(num_classes: int = 1000, in_channels: int = 3, **options) -> ResNet:
+def plain34(**options) -> ResNet:
     """ResNet-34 without its shortcuts. `options` go to `ResNet`."""
-    return resnet34("v1.5", num_classes, in_channels, skip=False, **options)
+    return resnet34(skip=False, **options)
 
 
 def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
@@ -281,9 +254,7 @@ def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **opti
     check_positive(depth=depth)
     blocks, rest = divmod(depth - 2, 6)
     if blocks < 1 or rest:
-        raise ValueError(
-            f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 32, 44, 56, 110, ...); got {depth}."
-        )
+        raise ValueError(f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 32, ...); got {depth}.")
     paper = {"widths": (16, 32, 64), "stem": (3, 1, 1), "shortcut": "A"}
     return ResNet(BasicBlock, (blocks,) * 3, num_classes, in_channels, **paper | options)
 
@@ -305,7 +276,7 @@ def _norm(channels: int, norm: bool) -> nn.Module:
 
 
 def _downsample(
-    in_channels: int, out_channels: int, stride: int, shortcut: Shortcut, norm: bool
+    in_channels: int, out_channels: int, stride: int, shortcut: str, norm: bool
 ) -> nn.Module | None:
     if shortcut != "C" and stride == 1 and in_channels == out_channels:
         return None
@@ -324,11 +295,9 @@ def _changes_shape(block: Block) -> bool:
 
 def _check_stages(stages: Sequence[int], widths: Sequence[int]) -> None:
     if len(stages) != len(widths):
-        raise ValueError(
-            f"There must be one width for each of the {len(stages)} stages; got {tuple(widths)}."
-        )
-    check_positive(**{f"stage {index + 1}": blocks for index, blocks in enumerate(stages)})
-    check_positive(**{f"width {index + 1}": width for index, width in enumerate(widths)})
+        raise ValueError(f"There is one width for each of the {len(stages)} stages; got {tuple(widths)}.")
+    for what, counts in (("stage", stages), ("width", widths)):
+        check_positive(**{f"{what} {number}": count for number, count in enumerate(counts, 1)})
 
 
 def _initialise(module: nn.Module) -> None:

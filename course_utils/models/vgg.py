@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
-from course_utils.models.layers import initialise
+from course_utils.models.layers import initialise, local_response_norm
 from course_utils.papers import VGG_CONFIGURATIONS, Stages, kernel_and_channels, vgg_stages
 
 FULL_WIDTH = 64  # channels of the first stage in all of them
@@ -36,9 +36,8 @@ class VGG(nn.Module):
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, width=width, hidden=hidden)
         self.in_channels = in_channels
-        self.features = _features(stages, in_channels, batch_norm, width, stem)
+        self.features, channels = _features(stages, in_channels, batch_norm, width, stem)
         self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)  # so any input size works; the paper has none
-        channels = [layer for layer in self.features if isinstance(layer, nn.Conv2d)][-1].out_channels
         self.classifier = nn.Sequential(
             nn.Linear(channels * pooled_size**2, hidden),
             nn.ReLU(),
@@ -105,26 +104,23 @@ def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
     )
 
 
-def _features(
-    stages: Stages, in_channels: int, batch_norm: bool, width: int, stem: tuple[int, int, int] | None
-) -> nn.Sequential:
+def _features(stages, channels, batch_norm, width, stem) -> tuple[nn.Sequential, int]:
+    """The stages as layers for images of so many channels, and the channels that come out."""
     layers: list[nn.Module] = []
     for stage in stages:
         for name in stage:
             if name == "LRN":
-                # Krizhevsky's constants; PyTorch divides alpha (1e-4 in the paper) by the 5 channels.
-                layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+                layers.append(local_response_norm())
                 continue
-            kernel_size, channels = kernel_and_channels(name)
-            channels = max(1, channels * width // FULL_WIDTH)
+            kernel_size, full = kernel_and_channels(name)
+            before, channels = channels, max(1, full * width // FULL_WIDTH)
             geometry = stem if stem and not layers else (kernel_size, 1, kernel_size // 2)
-            layers.append(nn.Conv2d(in_channels, channels, *geometry))
+            layers.append(nn.Conv2d(before, channels, *geometry))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(channels))
             layers.append(nn.ReLU())
-            in_channels = channels
         layers.append(nn.MaxPool2d(2, stride=2))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers), channels
 
 
 def _mini_stages(configuration: str | Sequence[int]) -> Stages:
@@ -133,7 +129,5 @@ def _mini_stages(configuration: str | Sequence[int]) -> Stages:
         return VGG_CONFIGURATIONS[configuration][:3]
     counts = list(configuration)
     if not 1 <= len(counts) <= 5 or not all(isinstance(n, int) and n >= 1 for n in counts):
-        raise ValueError(
-            f"configuration must be a letter or one to five numbers of convolutions of at least 1; got {counts}."
-        )
+        raise ValueError(f"configuration must be a letter or one to five numbers from 1 on; got {counts}.")
     return vgg_stages(*counts)

@@ -1,18 +1,10 @@
-"""One JupyterLab and one Chromium for all browser tests, a page for each; see tools/labdriver.py."""
+"""One JupyterLab for all browser tests, a page for each; see tools/labdriver.py."""
 
 from pathlib import Path
 
 import execute
 import labdriver
 import pytest
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if labdriver.find_browser() is None:  # tests/conftest.py turns this into a failure in CI
-        pytest.skip("no Chromium or Chrome on PATH: install one to run the browser tests")
-    with labdriver.open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")

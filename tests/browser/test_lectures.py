@@ -1,20 +1,35 @@
-"""Lecture notebooks in the real JupyterLab: they open, and their explorers follow the keyboard."""
+"""Lecture notebooks in the real JupyterLab: they open, and their explorers follow the keyboard.
+
+Each lecture is opened once, and its tests follow each other in that page.
+"""
 
 import labdriver
 import pytest
 from playwright.sync_api import Locator
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
-every_notebook = pytest.mark.parametrize("name", [path.name for path in labdriver.LECTURES])
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module", params=labdriver.LECTURES, ids=lambda path: path.stem)
+def opened(browser, server, request):
+    """A lecture as a fresh clone shows it: nothing has run."""
+    lab = labdriver.LabPage(browser, server)
+    lab.open_notebook(request.param.name)
+    yield lab, request.param
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def running(opened):
+    """The same page once the explorers have a kernel."""
+    lab, path = opened
+    first = lab.code_cells()[0]["index"]
+    lab.run_cells([first, *tagged(lab, "explorer", "explorer-setup")])
+    return lab, path
 
 
 def tagged(lab: labdriver.LabPage, *tags: str) -> list[int]:
     return [cell["index"] for cell in lab.code_cells() if set(tags) & set(cell["tags"])]
-
-
-def run_explorers(lab: labdriver.LabPage) -> None:
-    first = lab.code_cells()[0]["index"]
-    lab.run_cells([first, *tagged(lab, "explorer", "explorer-setup")])
 
 
 def pictures(lab: labdriver.LabPage, index: int) -> str:
@@ -39,9 +54,8 @@ def press_arrow(lab: labdriver.LabPage, index: int, slider: int, seconds: int = 
     return False
 
 
-@every_notebook
-def test_a_fresh_clone_shows_every_explorers_picture(open_lab, name):
-    lab = open_lab(name)
+def test_a_fresh_clone_shows_every_explorers_picture(opened):
+    lab, _ = opened
     for index in tagged(lab, "explorer"):
         cell = lab.scroll_to_cell(index)
         picture = cell.locator(".jp-RenderedImage img").first
@@ -52,10 +66,13 @@ def test_a_fresh_clone_shows_every_explorers_picture(open_lab, name):
     assert lab.console_errors == []
 
 
-@every_notebook
-def test_explorers_follow_the_keyboard(open_lab, name):
-    lab = open_lab(name)
-    run_explorers(lab)
+def test_opening_and_saving_leaves_the_file_as_it_was(opened):
+    lab, path = opened
+    assert lab.save().read_bytes() == path.read_bytes()
+
+
+def test_explorers_follow_the_keyboard(running):
+    lab, path = running
     explorers = tagged(lab, "explorer")
     assert explorers, "no cell is tagged explorer"
     for index in explorers:
@@ -66,15 +83,18 @@ def test_explorers_follow_the_keyboard(open_lab, name):
         if not any(moved):  # on a busy machine: once more, with patience
             moved = [press_arrow(lab, index, slider, seconds=60) for slider in range(sliders)]
         assert any(moved), f"cell {index}: the picture stays whatever slider moves"
-        lab.screenshot(f"{name.removesuffix('.ipynb')}-explorer-{index:03d}", lab.cell(index))
+        lab.screenshot(f"{path.stem}-explorer-{index:03d}", lab.cell(index))
     assert lab.error_outputs() == []
     assert lab.console_errors == []
 
 
-@every_notebook
-def test_explorers_fit_a_narrow_window_and_follow_the_dark_theme(open_lab, name):
-    lab = open_lab(name, width=900)
-    run_explorers(lab)
+def test_explorers_fit_a_narrow_window_and_follow_the_dark_theme(running):
+    lab, path = running
+    lab.run_cells(tagged(lab, "explorer"))  # as they begin, not as the keyboard left them
+    lab.page.set_viewport_size({"width": 900, "height": 900})
+    lab.page.wait_for_function(
+        "() => document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)').getBoundingClientRect().right <= 900"
+    )
     for index in tagged(lab, "explorer"):
         cell = lab.scroll_to_cell(index)
         picture = cell.locator(".jp-OutputArea svg:has(title)").first
@@ -83,7 +103,7 @@ def test_explorers_fit_a_narrow_window_and_follow_the_dark_theme(open_lab, name)
         assert cut_off_texts(picture) == [], f"cell {index}"
         lab.set_theme("dark")
         assert text_colour(picture) != light
-        lab.screenshot(f"{name.removesuffix('.ipynb')}-dark-900-{index:03d}", cell)
+        lab.screenshot(f"{path.stem}-dark-900-{index:03d}", cell)
         lab.set_theme("light")
     assert lab.console_errors == []
 

@@ -11,7 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.browser
 
 LECTURE = labdriver.LECTURES[1]
 EXPLORER = 'conv_explorer(preset="AlexNet conv1 at 224")'
@@ -36,7 +36,7 @@ def own_server(browser, tmp_path_factory):
     for name, sources in WRITTEN.items():
         cells = [new_code_cell(source) for source in sources]
         nbformat.write(new_notebook(cells=cells, metadata=metadata), folder / name)
-    with labdriver.LabServer([*labdriver.LECTURES, *folder.glob("*.ipynb")]) as server:
+    with labdriver.LabServer(sorted(folder.glob("*.ipynb"))) as server:
         yield server
 
 
@@ -72,9 +72,9 @@ def test_hatching_stays_when_another_notebook_is_open(lab):
 def test_one_press_of_stop_ends_fit_cell_and_run_all(lab):
     lab.open_notebook("stop.ipynb")
     lab._js("app => { app.commands.execute('notebook:run-all-cells'); }")
-    lab.cell(1).locator(".jp-OutputArea", has_text="images/s").first.wait_for(timeout=60_000)
+    lab.cell(1).locator(".jp-OutputArea", has_text="images/s").first.wait_for()
     lab.page.locator('.jp-NotebookPanel-toolbar [data-command="notebook:interrupt-kernel"]').first.click()
-    lab.wait_until_idle(60)
+    lab.wait_until_idle()
     (sentence,) = lab.error_outputs()
     assert re.match(r"FitInterrupted: Interrupted after [\d,]+ of 1,600,000 steps\.", sentence)
     shown = lab.cell(1).locator('[data-mime-type="application/vnd.jupyter.stderr"]').last.inner_text()
@@ -86,13 +86,7 @@ def test_one_press_of_stop_ends_fit_cell_and_run_all(lab):
     )
     lab._js("app => { app.shell.currentWidget.content.activeCellIndex = 2; }")
     lab._js("app => app.commands.execute('notebook:run-cell')")
-    lab.cell(2).get_by_text("False [True, False, False] True").wait_for(timeout=30_000)
-
-
-@pytest.mark.parametrize("lecture", labdriver.LECTURES, ids=lambda path: path.stem)
-def test_opening_and_saving_a_lecture_leaves_the_file_as_it_was(lab, lecture):
-    lab.open_notebook(lecture.name)
-    assert lab.save().read_bytes() == lecture.read_bytes()
+    lab.cell(2).get_by_text("False [True, False, False] True").wait_for()
 
 
 def test_an_explorer_comes_back_after_saving_and_its_picture_is_in_the_export(lab):
@@ -100,12 +94,12 @@ def test_an_explorer_comes_back_after_saving_and_its_picture_is_in_the_export(la
     lab.run_cells([0, 1])
     stored = json.loads(lab.save().read_text())
     lab.open_notebook("explorer.ipynb")
-    expect(lab.cell(1).get_by_role("slider").nth(4)).to_be_visible(timeout=60_000)
+    expect(lab.cell(1).get_by_role("slider").nth(4)).to_be_visible()
     assert lab.notebook.get_by_text("Error displaying widget").count() == 0
     (bundle,) = [out["data"] for out in stored["cells"][1]["outputs"]]
     png = "".join(bundle["image/png"].split())
     address = f"{lab.server.url}/nbconvert/html/notebooks/explorer.ipynb?token={lab.server.token}"
-    page = urllib.request.urlopen(address, timeout=60).read().decode()
+    page = urllib.request.urlopen(address, timeout=labdriver.PATIENCE).read().decode()
     assert base64.b64decode(png).startswith(b"\x89PNG") and png in page.replace("\n", "")
 
 

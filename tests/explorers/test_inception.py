@@ -52,7 +52,7 @@ def naive_and_reduced(s: dict) -> dict[str, nn.Module]:
         }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples // 5)
 @given(s=SETTINGS)
 def test_state_is_what_torch_counts_in_the_modules(s, check_picture):
     e = SHARED.set(**s)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils import data, models
-from course_utils.explorers import measured, residual, residual_explorer, svg
+from course_utils.explorers import layout, measured, residual, residual_explorer
 from course_utils.explorers.measured import MEASURED
 from course_utils.explorers.residual import PRESETS
 from course_utils.measurements import Signals, layer_signals
@@ -160,8 +160,8 @@ def test_extreme_networks_have_a_picture(preset, scale, check_picture):
 def test_nothing_that_arrives_is_said_and_drawn(check_picture):
     none = Signals((1.0, 0.5, 0.1, 0.0), (0.0, 0.1, 0.5, 1.0), 2.3)
     assert residual._sentences(vars(none))[0].endswith("0 after layer 4: nothing arrives at the end.")
-    curve = residual._plot(60, "size", none.activations, none.gradients, True)
-    check_picture(svg.document(880, 452, "A curve that falls to nothing.", curve))
+    curve = residual._plot("size", none.activations, none.gradients, True)
+    check_picture(layout.page("A curve that falls to nothing.", curve))
 
 
 def test_what_the_controls_do_not_offer_is_refused():

@@ -25,7 +25,7 @@ PHOTOS = [
 SHARED = topk_explorer(PHOTOS, LOGITS, CLASSES)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(st.integers(0, 4), st.integers(1, 10), st.floats(0.1, 5.0))
 def test_state_is_torchs(number, k, temperature):
     e = SHARED.set(photo=f"photo_{number}", k=k, temperature=temperature)

@@ -39,7 +39,7 @@ def torch_macs(module: nn.Module, shape: tuple[int, ...]) -> int:
     return counter.get_total_flops() // 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 5)
 @given(s=SETTINGS)
 def test_both_sides_are_what_torch_counts(s, check_picture):
     e = SHARED.set(**s)
@@ -94,7 +94,7 @@ def test_sixteen_and_nineteen_differ_in_the_papers_three_layers(check_picture):
     assert "D and E differ in 3 places." in e.svg
 
 
-@settings(max_examples=36, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(left=st.sampled_from(LETTERS), right=st.sampled_from(LETTERS))
 def test_differences_add_up_and_turn_round(left, right, check_picture):
     e = SHARED.set(left=left, right=right)

@@ -113,9 +113,7 @@ def over_a_constant(net, x):
     return y
 
 
-@pytest.mark.parametrize(
-    "run", [add_in_place, gate, some_channels, set_channels, chunks, copied, over_a_constant]
-)
+@pytest.mark.parametrize("run", [add_in_place, gate, some_channels, set_channels, chunks, copied])
 def test_in_place(run):
     model = Net(run, point=conv(2, 4, 1), wide=conv(2, 4, 5, padding=2))
     assert check_field(model).size == (5, 5)
@@ -145,6 +143,18 @@ def padded_by_hand(net, x):
     y = x.new_zeros(1, 4, SIDE + 2, SIDE + 2)
     y[:, :, 1:-1, 1:-1] = net.point(x)
     return y
+
+
+def channels_of_two_kinds(net, x):
+    return torch.cat([net.point(x), net.wide(x)], 1)[:, :4]
+
+
+@pytest.mark.parametrize("run", [over_a_constant, channels_of_two_kinds])
+def test_channels_that_see_different_windows_are_not_told_apart(run):
+    model = Net(run, point=conv(2, 4, 1), wide=conv(2, 4, 5, padding=2))
+    with pytest.raises(ValueError, match=r"^Layer '\w+' \(\w+\) picks some of several values[^\n]*\.$"):
+        receptive_field(model, SHAPE, "")
+    assert layer_table(model, SHAPE)["point"].receptive_field.size == (1, 1)
 
 
 @pytest.mark.parametrize("run", [some_rows, every_second, turned, padded_by_hand])
@@ -178,6 +188,13 @@ def tokens_and_back(net, x):
     return net.conv(y.reshape(1, -1, SIDE, SIDE))
 
 
+def windows(net, x):
+    """Swin's: attention within 4 x 4 pixels, folded into the batch."""
+    x = x.view(1, 2, 4, 4, 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(16, 16, 2)
+    x = torch.softmax(x @ net.mix(x).transpose(1, 2), -1) @ x
+    return x.view(1, 4, 4, 4, 4, 2).permute(0, 5, 1, 3, 2, 4).reshape(1, 2, 16, 16)
+
+
 @pytest.mark.parametrize(
     ("model", "size", "stride"),
     [
@@ -185,7 +202,6 @@ def tokens_and_back(net, x):
         (Net(blocks_of_four, conv=conv(32, 4, 1)), 4, 4),
         (Net(focus, conv=conv(8, 4, 3)), 6, 2),
         (Net(lambda net, x: net.conv(F.pixel_unshuffle(x, 4)), conv=conv(32, 4, 3, padding=1)), 12, 4),
-        (Net(tokens_and_back, mix=nn.Linear(2, 6), conv=conv(6, 3, 3)), 3, 1),
         (Net(lambda net, x: net.conv(x[:, [1, 0]]), conv=conv(2, 3, 3)), 3, 1),
         (Net(lambda net, x: net.conv(x[:, net.order]), conv=conv(2, 3, 3), order=torch.tensor([1, 0])), 3, 1),
         (Net(lambda net, x: net.conv(x[:, :, [0, 2, 4, 6, 8]][..., ::2]), conv=conv(2, 3, 3)), 5, 2),
@@ -196,7 +212,6 @@ def tokens_and_back(net, x):
             3,
             2,
         ),
-        (Net(lambda net, x: net.conv(x.roll(3, 2).roll(-3, 2)), conv=conv(2, 3, 3)), 3, 1),
     ],
 )
 def test_values_are_followed_where_they_move(model, size, stride):
@@ -210,6 +225,7 @@ def test_values_are_followed_where_they_move(model, size, stride):
         Net(lambda net, x: F.interpolate(net.conv(x), scale_factor=0.3), conv=conv(2, 2, 1)),
         Net(lambda net, x: F.interpolate(x, size=(7, 5))),
         Net(lambda net, x: F.interpolate(x, scale_factor=2)),
+        Net(lambda net, x: net.conv(F.interpolate(x, scale_factor=2, mode="bilinear")), conv=conv(2, 2, 3)),
         nn.Sequential(conv(2, 2, 3, padding=1, padding_mode="circular")),
         Net(lambda net, x: net.conv(F.pad(x, (1, 1, 1, 1), mode="circular")), conv=conv(2, 2, 3)),
         Net(lambda net, x: net.conv(x.roll(1, 2)), conv=conv(2, 2, 3)),
@@ -218,11 +234,17 @@ def test_values_are_followed_where_they_move(model, size, stride):
         Net(lambda net, x: x[:, :, torch.argsort(x[0, 0, :, 0])]),
         Net(lambda net, x: F.conv2d(x, x[:, :, :3, :3])),
         Net(lambda net, x: x + x.transpose(2, 3)),
+        Net(tokens_and_back, mix=nn.Linear(2, 6), conv=conv(6, 3, 3)),
+        Net(lambda net, x: net.conv(x.roll(3, 2).roll(-3, 2)), conv=conv(2, 3, 3)),
+        Net(windows, mix=nn.Linear(2, 2)),
+        Net(lambda net, x: x + windows(net, x), mix=nn.Linear(2, 2)),
+        Net(lambda net, x: torch.var_mean(x, (1,), keepdim=True)[1]),
     ],
 )
 def test_what_is_not_evenly_spaced_is_refused(model):
-    with pytest.raises(ValueError, match=r"^(Layer '\w+(\.\w+)*'|The model) [^\n]*\.$"):
-        receptive_field(model, SHAPE, "")
+    for layer in ("", None):
+        with pytest.raises(ValueError, match=r"^(Layer '\w+(\.\w+)*'|The model) [^\n]*\.$"):
+            receptive_field(model, SHAPE, layer)
     layer_table(model, SHAPE)
 
 
@@ -349,7 +371,7 @@ def test_recurrent_layers_are_counted(layer):
     )
     table = layer_table(model, SHAPE)
     expected = sum(p.numel() for name, p in layer.named_parameters() if name.startswith("weight")) * SIDE
-    assert table.total.macs == expected and table["layer"].kind == "recurrent"
+    assert table.total.macs == expected and [row.name for row in table.only("recurrent")] == ["layer"]
     assert (table["layer"].weights, table.unused_params) == (expected // SIDE, 0)
 
 

@@ -35,7 +35,7 @@ def ours_or_none(compute):
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(sizes, small, small, small, small)
 def test_output_size_is_conv2ds(size, kernel, stride, padding, dilation):
     theirs = shape_or_none(lambda: nn.Conv2d(1, 1, kernel, stride, padding, dilation), (1, size, size))
@@ -43,7 +43,7 @@ def test_output_size_is_conv2ds(size, kernel, stride, padding, dilation):
     assert ours == (theirs and theirs[1])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(sizes, small, small, small, small)
 def test_output_size_in_ceil_mode_is_max_pool2ds(size, kernel, stride, padding, dilation):
     theirs = shape_or_none(
@@ -53,7 +53,7 @@ def test_output_size_in_ceil_mode_is_max_pool2ds(size, kernel, stride, padding, 
     assert ours == (theirs and theirs[1])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(sizes, sizes, small, st.none() | small, small, small, flag)
 def test_pool_layer_is_max_pool2d(height, width, kernel, stride, padding, dilation, ceil_mode):
     in_shape = (2, height, width)
@@ -64,7 +64,7 @@ def test_pool_layer_is_max_pool2d(height, width, kernel, stride, padding, dilati
     assert ours == theirs
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(
     st.integers(1, 6),
     st.integers(1, 6),

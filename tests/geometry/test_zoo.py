@@ -1,4 +1,4 @@
-"""torchvision's classifiers: parameters, multiply-adds and units against what torch itself counts."""
+"""torchvision's classifiers: parameters, multiply-adds and units against its metadata and what torch counts."""
 
 import pytest
 import torch
@@ -8,15 +8,7 @@ from torchvision.models import get_model, get_model_weights
 
 from course_utils.geometry import layer_table
 
-QUICK = {
-    "alexnet",
-    "densenet121",
-    "efficientnet_b0",
-    "mobilenet_v3_small",
-    "resnet18",
-    "shufflenet_v2_x0_5",
-    "vit_b_32",
-}
+QUICK = {"alexnet", "googlenet", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "vgg11_bn"}
 # They compute their widths with tensors, so they cannot be built on the meta device; some take gigabytes.
 ON_CPU = {"regnet_x_400mf", "regnet_y_400mf", "regnet_x_1_6gf", "regnet_y_3_2gf"}
 NAMES = [
@@ -54,11 +46,17 @@ def units_by_hooks(model, names, image):
 )
 def test_what_torch_counts(name):
     model = built(name)
-    size = min(weights.transforms.keywords["crop_size"] for weights in get_model_weights(name))
+    weights = min(get_model_weights(name), key=lambda w: w.transforms.keywords["crop_size"])
+    size = weights.transforms.keywords["crop_size"]
     table = layer_table(model, (3, size, size))
     modules = {row.name for row in table} & dict(model.named_modules()).keys()
     units, macs = units_by_hooks(model, sorted(modules), torch.empty(1, 3, size, size, device="meta"))
     assert len(modules) >= 10 and {n: sum(r.units for r in table if r.name == n) for n in modules} == units
     assert table.total.macs == macs
+    assert table.total.macs / 1e9 == pytest.approx(weights.meta["_ops"], abs=5.1e-4)
     assert table.total.params + table.unused_params == sum(p.numel() for p in model.parameters())
-    assert not table.unused_params or name in ("googlenet", "inception_v3")
+    auxiliary = name in ("googlenet", "inception_v3")
+    assert bool(table.unused_params) == auxiliary
+    # Inception v3's published figure includes the auxiliary head, GoogLeNet's does not.
+    published = table.total.params + (table.unused_params if name == "inception_v3" else 0)
+    assert published == weights.meta["num_params"]

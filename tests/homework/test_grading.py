@@ -6,7 +6,9 @@ import sys
 
 import pytest
 import tiny
-from grade import find, grade_all, table, write_csv
+from grade import grade_all
+from grading.find import find
+from grading.table import table, write_csv
 from homework import settings
 from nbgrader.api import Gradebook
 
@@ -96,7 +98,8 @@ def test_folder_that_is_no_week_is_named(batch):
 def test_table_and_csv_say_the_same(batch):
     course, by_member, _, _, outcomes = batch
     text = table(outcomes, [tiny.WEEK])
-    with write_csv(course, outcomes).open(encoding="utf-8-sig", newline="") as file:
+    write_csv(course / "grades.csv", outcomes)
+    with (course / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file) if row["week"] == tiny.WEEK}
     for member, one in by_member.items():
         assert rows[member]["points"] == ("" if one.points is None else f"{one.points:g}")

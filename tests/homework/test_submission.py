@@ -1,11 +1,14 @@
 """What is read of a submission and how its marks are mended, without running anything."""
 
+import json
+
 import nbformat
 import pytest
-from hypothesis import given
+from grading.submission import SubmissionError, _decode, mend, read_notebook, read_submission
+from homework import COURSE, weeks
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from nbformat.v4 import new_code_cell, new_notebook
-from submission import SubmissionError, _decode, mend, read_submission
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 NAMES = ("setup", "answer", "answer-seen", "answer-hidden")
 
@@ -23,6 +26,7 @@ def named(notebook):
     return [cell.metadata.nbgrader.grade_id for cell in notebook.cells if "nbgrader" in cell.metadata]
 
 
+@settings(deadline=None)  # the first example also imports
 @given(st.lists(st.sampled_from([*NAMES, "stranger", "plain"]), min_size=1, max_size=12))
 def test_mended_has_every_marked_cell_once(order):
     notebook = new_notebook(cells=[marked(name, f"cell-{number}") for number, name in enumerate(order)])
@@ -80,3 +84,45 @@ def test_right_name_wins(tmp_path):
     for name in ("week.ipynb", "week-old.ipynb"):
         nbformat.write(released(), tmp_path / name)
     assert read_submission(tmp_path, "week")[1] == ["week-old.ipynb was left aside."]
+
+
+def release(week):
+    return nbformat.read(COURSE / "release" / week / f"{week}.ipynb", as_version=4)
+
+
+def written(notebook):
+    marked = (cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade"))
+    return next(cell for cell in marked if cell.metadata.nbgrader.solution)
+
+
+@pytest.mark.parametrize("week", weeks())
+def test_line_ends_of_windows_are_no_change(week, tmp_path):
+    content = json.loads(nbformat.writes(release(week)))
+    for cell in content["cells"]:
+        cell["source"] = [line.replace("\n", "\r\n") for line in cell["source"]]
+    path = tmp_path / "homework.ipynb"
+    path.write_bytes(json.dumps(content, indent=1).replace("\n", "\r\n").encode())
+    notebook, notes = read_notebook(path)
+    assert notes + mend(notebook, release(week)) == []
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in release(week).cells]
+
+
+@pytest.mark.parametrize("week", weeks())
+@pytest.mark.parametrize("before", [True, False])
+def test_written_answer_in_a_cell_of_its_own_is_taken(week, before):
+    notebook, text = release(week), "내 생각: the third one, since its stride is larger."
+    place = notebook.cells.index(written(notebook))
+    notebook.cells.insert(place + (not before), new_markdown_cell(text))
+    (note,) = mend(notebook, release(week))
+    assert "stood in a cell of its own" in note
+    assert written(notebook).source == text
+
+
+@pytest.mark.parametrize("week", weeks())
+def test_marks_and_ids_that_were_lost_come_back_by_text(week):
+    notebook = release(week)
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", nbformat.from_dict({})
+    (note,) = mend(notebook, release(week))
+    assert "were lost and put back" in note
+    assert named(notebook) == named(release(week))

@@ -11,8 +11,8 @@ WEEK = "week0_tiny"
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
 c.Execute.timeout = 20
-c.CarefulExecute.memory = 1_500_000_000
-c.CarefulExecute.seconds = 120
+c.Grading.memory = 1_500_000_000
+c.Grading.all = 120
 """
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
 

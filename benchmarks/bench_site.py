@@ -1,0 +1,113 @@
+"""The site: building it, what a reader waits for and fetches, and a move beside the same move in JupyterLab's kernel.
+
+Pages come from a local server that does not compress; bytes are given as a compressing host would send them.
+"""
+
+import gzip
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from bench_table import ROOT, attempt, progress, row
+
+sys.path.append(str(ROOT / "tools"))
+from labdriver import open_browser
+
+MOVES = 200
+LECTURE = "lectures/01_image_classification.html"
+PICTURES = (".webp", ".jpeg", ".png", ".svg")
+# Moves a slider up and down and waits for each picture to be in the page.
+MOVE = """async moves => {
+  const explorer = document.querySelector("course-explorer"), times = [];
+  for (let n = 0; n < moves; n++) {
+    const shown = explorer.shown, start = performance.now();
+    explorer.move("padding", n % 12);
+    while (explorer.shown === shown) await new Promise(done => { const channel = new MessageChannel();
+      channel.port1.onmessage = done; channel.port2.postMessage(0); });
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def build(folder: Path) -> dict:
+    start = time.perf_counter()
+    subprocess.run(["sh", str(ROOT / "tools" / "site.sh"), str(folder)], check=True, cwd=ROOT)
+    seconds = time.perf_counter() - start
+    return row("make site, once its packages are there", seconds, unit="s", goal="ours <= 60", note="once")
+
+
+def weights(folder: Path) -> Iterator[dict]:
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    yield row("The whole site", size / 1e6, unit="MB", goal="ours <= 25")
+
+
+def visits(folder: Path) -> Iterator[dict]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}/"
+    try:
+        with open_browser() as browser:
+            yield from lecture(browser, base)
+            yield from explorer(browser, base)
+    finally:
+        server.shutdown()
+
+
+def lecture(browser, base: str) -> Iterator[dict]:
+    """Seconds to the first picture, and the bytes that come before any picture."""
+    seconds, fetched = [], {}
+    for _ in range(5):
+        page = browser.new_page()
+        page.on("response", lambda answer: fetched.setdefault(answer.url, answer))
+        start = time.perf_counter()
+        page.goto(base + LECTURE, wait_until="commit")
+        page.wait_for_function("() => [...document.images].some(i => i.complete && i.naturalWidth)")
+        seconds.append(time.perf_counter() - start)
+        page.wait_for_load_state()
+        if len(seconds) == 1:
+            texts = [answer.body() for url, answer in list(fetched.items()) if not url.endswith(PICTURES)]
+            sent = sum(len(gzip.compress(text)) for text in texts)
+            elsewhere = sum(not url.startswith((base, "data:")) for url in fetched)
+        page.close()
+    yield row("A lecture's page to its first picture", statistics.median(seconds), unit="s", goal="ours <= 1")
+    yield row("A lecture's page before its pictures, compressed", sent / 1e3, unit="kB", goal="ours <= 150")
+    yield row("Requests to other hosts", elsewhere, unit="", goal="ours <= 0")
+
+
+def explorer(browser, base: str) -> Iterator[dict]:
+    """Seconds from the page's start to a live explorer in an empty browser, then of each move."""
+    seconds = []
+    for _ in range(3):
+        page = browser.new_context().new_page()
+        start = time.perf_counter()
+        page.goto(base + "explorers/conv.html", wait_until="commit")
+        page.wait_for_function("() => document.querySelector('course-explorer')?.shown", timeout=120_000)
+        seconds.append(time.perf_counter() - start)
+    yield row(
+        "conv_explorer's page to a live explorer", statistics.median(seconds), unit="s", goal="ours <= 4"
+    )
+    moves = page.evaluate(MOVE, MOVES)
+    yield row("A move of conv_explorer in the page", statistics.median(moves), unit="ms", goal="ours <= 16")
+
+
+def rows() -> Iterator[dict]:
+    """Building, weights, visits."""
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "site"
+        progress("site: building")
+        yield from attempt("site: make site", lambda: build(folder))
+        yield from attempt("site: weights", lambda: weights(folder))
+        yield from attempt("site: visits", lambda: visits(folder))

@@ -1,0 +1,1 @@
+"""What `make grade` is made of; tools/grade.py is the command."""

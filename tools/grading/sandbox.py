@@ -1,0 +1,133 @@
+"""A process for a member's code that sees Python, the course's package and a scratch folder, and nothing else.
+
+On Linux bubblewrap (the program `bwrap`) makes it: no network, no file of yours, nothing left running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+
+import psutil
+from homework import ROOT
+
+HERE = Path(__file__).resolve().parent
+SCRATCH_BYTES = 300_000_000  # of files that one submission may write
+MOST_PROCESSES = 64
+NEEDED = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+NEEDED_FILES = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives")
+PASSED_ON = ("LANG", "LC_ALL", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "SYSTEMROOT")
+
+
+def missing() -> str:
+    """A sentence that says why submissions cannot be kept apart here; empty where they can."""
+    if shutil.which("bwrap") is None:
+        where = "has no bubblewrap" if sys.platform == "linux" else "cannot keep them apart (Linux can)"
+        return f"Submissions run code of their own, and this machine {where}."
+    trial = subprocess.run([*_walls(None), "/bin/true"], capture_output=True, text=True, check=False)
+    if trial.returncode:
+        return (
+            f"Submissions run code of their own, and bubblewrap does not work here: {trial.stderr.strip()}."
+        )
+    return ""
+
+
+def command(handed_in: Path, characters: int, trust: bool) -> list[str]:
+    """Starts grading/player.py; with `trust` as any other process of yours."""
+    program = [sys.executable, str(HERE / "player.py")]
+    if trust:
+        return [*program, str(handed_in), str(characters), str(SCRATCH_BYTES)]
+    return [*_walls(handed_in), *program, "/handed_in", str(characters), str(SCRATCH_BYTES)]
+
+
+def environment(threads: int, scratch: str) -> dict[str, str]:
+    """What the player's process knows of yours: no secret, and where it may write."""
+    own = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
+        "HOME": scratch,
+        "OMP_NUM_THREADS": str(threads),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": scratch,
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONWARNINGS": "ignore",
+        "NBGRADER_EXECUTION": "autograde",
+    }
+    return {**own, **{name: os.environ[name] for name in PASSED_ON if name in os.environ}}
+
+
+@cache
+def _walls(handed_in: Path | None) -> list[str]:
+    walls = ["bwrap", "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+    walls += ["--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    for path in NEEDED:
+        if os.path.islink(path):
+            walls += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            walls += ["--ro-bind", path, path]
+    if os.path.isdir("/usr/local/share/nbgrader"):
+        walls += ["--tmpfs", "/usr/local/share/nbgrader"]  # where a class exchanges its homework
+    walls += ["--proc", "/proc", "--dev", "/dev"]
+    for path in ("/tmp", "/dev/shm"):
+        walls += ["--size", str(SCRATCH_BYTES), "--tmpfs", path]
+    for path in NEEDED_FILES:
+        walls += ["--ro-bind-try", path, path]
+    for path in dict.fromkeys([sys.base_prefix, sys.prefix]):
+        walls += [] if Path(path).is_relative_to("/usr") else ["--ro-bind", path, path]
+    for path in (ROOT / "course_utils", ROOT / "data", HERE):
+        walls += ["--ro-bind", str(path), str(path)]
+    walls += ["--ro-bind", str(handed_in), "/handed_in"] if handed_in else []
+    for path in ("/proc", "/dev", "/"):  # root could write settings of the kernel into /proc/sys
+        walls += ["--remount-ro", path]
+    return [*walls, "--chdir", "/tmp"]
+
+
+class Watch(threading.Thread):
+    """Ends a process and its children where they hold more memory, or are more, than they may.
+
+    `verdict` then says so.
+    """
+
+    def __init__(self, pid: int, memory: int) -> None:
+        super().__init__(daemon=True)
+        self.parent, self.memory, self.verdict, self.ended = (
+            psutil.Process(pid),
+            memory,
+            "",
+            threading.Event(),
+        )
+
+    def run(self) -> None:
+        while not self.ended.wait(0.1):
+            with contextlib.suppress(psutil.Error):
+                family = [self.parent, *self.parent.children(recursive=True)]
+                held = 0
+                for process in family:
+                    with contextlib.suppress(psutil.Error):
+                        held += process.memory_info().rss
+                if held > self.memory:
+                    self.verdict = f"needed more than {self.memory / 1e9:.0f} GB of memory"
+                elif len(family) > MOST_PROCESSES:
+                    self.verdict = f"started more than {MOST_PROCESSES} processes"
+                if self.verdict:
+                    end(self.parent.pid)
+                    return
+
+    def stop(self) -> None:
+        self.ended.set()
+        self.join()
+
+
+def end(pid: int) -> None:
+    """End a process and all its children, at once."""
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
