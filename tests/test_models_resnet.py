@@ -70,6 +70,7 @@ def randomise(model: nn.Module) -> None:
 # torchvision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", QUICK_AND_SLOW)
 def test_outputs_are_torchvisions(depth):
     with torch.device("meta"):
@@ -146,6 +147,7 @@ def test_table_1_weights_by_row(depth, blocks):
     assert model.fc.weight.shape == (1000, in_channels)
 
 
+@pytest.mark.slow
 def test_depth_counts_the_weight_layers():
     with META:
         for depth, build in FAMILY.items():
@@ -178,6 +180,7 @@ def test_table_1_operations(depth, printed, v1, v1_5):
     assert abs(v1 - printed) < 0.07  # the paper cuts 3.664 and 3.858 down
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plain", "residual"), [(plain18, resnet18), (plain34, resnet34)])
 def test_plain_networks_are_the_residual_ones_without_shortcuts(plain, residual):
     with META:

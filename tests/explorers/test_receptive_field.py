@@ -25,6 +25,7 @@ PHOTOS = [value for _, value in SHARED.controls["photo"].options]
 LABELS = sorted({layer.label for name in FIELD_NETWORKS for layer in network_layers(name)})
 
 
+@pytest.mark.slow
 @settings(max_examples=2 * settings.default.max_examples)
 @given(
     values=st.fixed_dictionaries(
@@ -66,6 +67,7 @@ def test_every_layers_name_has_room(network, check_picture):
         check_picture(SHARED.set(network=network, layer=layer.label, effective=BOX).svg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIELD_NETWORKS)
 def test_layers_are_geometrys(name):
     entry = _FIELD_BUILD[name]

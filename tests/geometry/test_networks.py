@@ -235,6 +235,7 @@ def side(model, layer=None, shape=IMAGE):
     return field.size[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "published"),
     [
@@ -256,6 +257,7 @@ def test_last_feature_map(name, published):
     assert side(on_meta(name)) == published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "size", "gmacs"), [(50, 483, 3.858), (101, 1027, 7.570), (152, 1507, 11.282)]
 )
