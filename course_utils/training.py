@@ -259,8 +259,9 @@ def evaluate(
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in bar])
     except Exception as error:
         raise ValueError(_why(error, model, images.images.dtype)) from error
-    # Indexing copies: an inference tensor would refuse autograd to whoever uses it next
-    logits = logits[torch.arange(len(images)) % len(seen)]
+    logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
+    if seen is not images:
+        logits = logits[torch.arange(len(images)) % len(seen)]
     targets = images.labels.cpu()
     errors = topk_errors(logits, targets, ks)
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)

@@ -165,7 +165,7 @@ def test_depth_counts_the_weight_layers():
     [
         (18, 1.8, 1.814, 1.814),
         (34, 3.6, 3.664, 3.664),
-        (50, 3.8, 3.858, 4.089),
+        pytest.param(50, 3.8, 3.858, 4.089, marks=pytest.mark.slow),
         pytest.param(101, 7.6, 7.570, 7.801, marks=pytest.mark.slow),
         pytest.param(152, 11.3, 11.282, 11.514, marks=pytest.mark.slow),
     ],
@@ -301,6 +301,7 @@ def test_gradients_reach_every_parameter(name):
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_torch_fx_traces_it(name):
     model = MODELS[name]().eval()

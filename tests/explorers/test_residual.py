@@ -123,6 +123,7 @@ def test_every_key_is_all_that_the_controls_can_ask_for():
     assert set(keys) == asked and len(keys) == len(asked) == 6 * 2 * 2 * 5 * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_what_the_lecture_says_of_56_layers(seed):
     """Gradients of the plain network with batch norm grow towards the front; shortcuts keep them level."""

@@ -291,6 +291,7 @@ def test_layers_of_alexnet_and_vgg():
         assert [row.receptive_field.size[0] for row in table[:5]] == pools
 
 
+@pytest.mark.slow
 def test_googlenet_with_the_papers_5x5():
     model = copy.deepcopy(on_meta("googlenet"))
     for name, module in model.named_modules():
