@@ -10,8 +10,6 @@ import nbformat
 import pytest
 from test_notebooks import NOTEBOOKS, ROOT, words
 
-SECOND_EDITION = {"01", "02", "03", "04"}  # add a lecture's number once it has the shape
-LECTURES = [path for path in NOTEBOOKS if path.name[:2] in SECOND_EDITION]
 END = "**Here the session ends.**"
 WORDS, SECTIONS, BETS = 2000, 10, 7  # of the core, at most
 MEDIAN, LONGEST, LONG_PLOT = 5, 15, 6  # lines of code in sight
@@ -19,7 +17,7 @@ BYTES = 2_000_000
 BET = re.compile(r"^> \*\*", re.MULTILINE)
 LATER = re.compile(r'The answer comes in "([^"]+)"')
 BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
-every_lecture = pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)
+every_lecture = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 @cache
@@ -100,7 +98,7 @@ def key_terms(path: Path) -> list[str]:
 
 def course_until(path: Path) -> list[tuple[str, str]]:
     """Where, and the running text, of all prose from the first lecture of the second edition to this one."""
-    before = [lecture for lecture in LECTURES if lecture.name <= path.name]
+    before = [lecture for lecture in NOTEBOOKS if lecture.name <= path.name]
     return [(f"{p.stem}, cell {n}", readable(text)) for p in before for n, text in prose(p)]
 
 

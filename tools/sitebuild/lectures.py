@@ -14,8 +14,6 @@ from PIL import Image
 
 from sitebuild import explorers
 
-# Lectures whose figures still lack alt texts: taken out of here once the second edition has written them.
-FIRST_EDITION = {"05", "06"}
 PICTURES = ("image/png", "image/jpeg")
 END = "**Here the session ends.**"
 SLUG = re.compile(r"[^\w]+")
@@ -59,7 +57,7 @@ class Lecture:
 
 def read(path: Path, figures: Path) -> Lecture:
     """The lecture, its pictures written into `figures`; raises PageError for a cell that can't be shown."""
-    notebook, missing = nbformat.read(path, as_version=4), 0
+    notebook = nbformat.read(path, as_version=4)
     for index, cell in enumerate(notebook.cells):
         where = (
             f'{path.name}, cell {index} ("{cell.source.strip().splitlines()[0][:60]}")' if cell.source else ""
@@ -69,14 +67,12 @@ def read(path: Path, figures: Path) -> Lecture:
         if cell.execution_count is None:
             raise PageError(f"{where} has not been executed: make execute NB={path.name[:2]}")
         for output in cell.outputs:
-            missing += _show_picture(path, cell, output, figures, where)
-    if path.name[:2] in FIRST_EDITION and not missing:
-        print(f"{path.name} has all its alt texts: take it out of FIRST_EDITION in {Path(__file__).name}.")
+            _show_picture(cell, output, figures, where)
     return Lecture(path, notebook)
 
 
-def _show_picture(path: Path, cell: NotebookNode, output: NotebookNode, figures: Path, where: str) -> bool:
-    """Put HTML in the place of a picture; whether it had no alt text."""
+def _show_picture(cell: NotebookNode, output: NotebookNode, figures: Path, where: str) -> None:
+    """Put HTML in the place of a picture; raises PageError for one without an alt text."""
     if output.output_type == "error":
         raise PageError(f"{where} ended in an error.")
     data = output.get("data", {})
@@ -86,22 +82,20 @@ def _show_picture(path: Path, cell: NotebookNode, output: NotebookNode, figures:
         )
     mime = next((mime for mime in PICTURES if mime in data), None)
     if mime is None:
-        return False
+        return
     if "explorer" in cell.metadata.get("tags", []):
         call = explorers.call_of(cell.source)
         if call:
             output.data = {"text/html": explorers.element(*call)}
             output.metadata = {"explorer": call[0]}
-            return False
+            return
     alt = output.metadata.get(mime, {}).get("alt", "").strip()
-    if not alt and path.name[:2] not in FIRST_EDITION:
+    if not alt:
         raise PageError(f"{where} has a picture without an alt text.")
     name, size = _write(base64.b64decode(data[mime]), mime, figures)
-    said = escape(alt or f"A figure of {path.stem.replace('_', ' ')}, described in the text around it.")
     sized = f'width="{size[0]}" height="{size[1]}" loading="lazy"'
-    image = f'<img class="figure" src="../figures/{name}" alt="{said}" {sized}>'
+    image = f'<img class="figure" src="../figures/{name}" alt="{escape(alt)}" {sized}>'
     output.data, output.metadata = {"text/html": image}, {"figure": name}
-    return not alt
 
 
 def _write(picture: bytes, mime: str, figures: Path) -> tuple[str, tuple[int, int]]:
