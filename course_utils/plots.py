@@ -364,7 +364,7 @@ def plot_seeds(
         ax.xaxis.set_major_formatter(PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # PERCENT would round ticks at quarters
     ax.grid(axis="x")
-    _say(ax, f"Each seed's test error as a dot, with mean and spread. {'; '.join(labels)}.")
+    _say(ax, f"A dot for each seed, with mean and spread. {'; '.join(labels)}.")
     return ax
 
 
