@@ -302,8 +302,8 @@ def plot_layer_budget(
 def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
     """A network drawn from its input on the left to its output: a stack of maps, or a bar, for each layer.
 
-    `layers` is a sequence of `LayerSize` rows in the order of computation. A map's side follows its size in
-    pixels and a stack's depth the number of maps, both by their square root. Under each stand name and shape.
+    `layers` is a sequence of `LayerSize` rows in the order of computation. A map's sides follow its size in
+    pixels and a stack's depth the number of maps, all by their square root. Under each stand name and shape.
     Raises ValueError where there is no layer.
     """
     if not layers:
@@ -316,8 +316,8 @@ def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
     left = 0.0
     for name, shape in steps:
         is_stack = len(shape) > 1
-        side = 2 * math.sqrt(max(shape[1:]) / widest) if is_stack else 0.2
-        height = side if is_stack else 2 * math.sqrt(shape[0] / longest)
+        height = 2 * math.sqrt(shape[1] / widest if is_stack else shape[0] / longest)
+        side = 2 * math.sqrt(shape[-1] / widest) if is_stack else 0.2
         sheets = min(shape[0], max(1, round(8 * math.sqrt(shape[0] / deepest)))) if is_stack else 1
         middle = left + max(side + 0.06 * sheets, 1.45 if is_stack else 0.9) / 2
         for n in reversed(range(sheets)):
@@ -364,7 +364,7 @@ def plot_seeds(
         ax.xaxis.set_major_formatter(PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # PERCENT would round ticks at quarters
     ax.grid(axis="x")
-    _say(ax, f"Each seed's test error as a dot, with mean and spread. {'; '.join(labels)}.")
+    _say(ax, f"A dot for each seed, with mean and spread. {'; '.join(labels)}.")
     return ax
 
 

@@ -87,11 +87,11 @@ def test_a_network_is_drawn_to_scale_and_its_labels_stay_apart(maps, features):
     shapes = [*maps, *features]
     layers = [SimpleNamespace(name="x", in_shape=maps[0], out_shape=shape) for shape in shapes]
     ax = plots.plot_network(layers)
-    sides = [p.get_height() for p in ax.patches if isinstance(p, Rectangle)]
+    stacks = [p for p in ax.patches if isinstance(p, Rectangle)][: -len(features) or None]
     largest = max(max(shape[1:]) for shape in maps)
-    assert max(sides[: len(sides) - len(features)]) == pytest.approx(2)
-    expected = {round(2 * math.sqrt(max(shape[1:]) / largest), 6) for shape in maps}
-    assert {round(side, 6) for side in sides[: len(sides) - len(features)]} == expected
+    drawn = {(round(p.get_height(), 6), round(p.get_width(), 6)) for p in stacks}
+    assert max(map(max, drawn)) == pytest.approx(2)
+    assert drawn == {tuple(round(2 * math.sqrt(n / largest), 6) for n in shape[1:]) for shape in maps}
     assert [text.get_text().split("\n")[1] for text in ax.texts][1:] == [
         "×".join(map(str, s)) for s in shapes
     ]
