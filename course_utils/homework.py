@@ -256,7 +256,8 @@ def _show(value: object) -> str:
         )
     if isinstance(value, list | tuple):
         inside = ", ".join(_show(_plain(each)) for each in value[:8]) + (", ..." if len(value) > 8 else "")
-        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+        alone = "," if len(value) == 1 else ""
+        return f"({inside}{alone})" if isinstance(value, tuple) else f"[{inside}]"
     if isinstance(value, Real) and not isinstance(value, Integral):
         return f"{value:.6g}" if value % 1 else f"{value:.1f}"
     if callable(value):

@@ -114,6 +114,7 @@ def test_tensors_compare_by_value():
 def test_sequences_compare_by_item():
     check(lambda: [1, 2.0], expected=(1, 2.0))
     assert "gave (1, 3)" in said(lambda: (1, 3), expected=(1, 2))
+    assert "gave (1,)" in said(lambda: (1,), expected=(1, 2))
 
 
 def test_wanted_error():

@@ -28,9 +28,10 @@ from grading.pages import write_page
 from grading.sheets import take_over, write_sheets
 from grading.table import line, reached, table, write_csv
 from grading.worker import Place, record, remember
-from homework import COURSE, HomeworkError, run, weeks
+from homework import COURSE, HomeworkError, of_gradebook, run, weeks
 from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGraderAPI
+from sqlalchemy.exc import OperationalError
 
 TOOLS = Path(__file__).resolve().parent
 SECONDS = 600  # for one submission, experiments included; its cells have less, see grading/judge.py
@@ -112,7 +113,7 @@ def _prepare() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "forkserver" in multiprocessing.get_all_start_methods():
         multiprocessing.get_context("forkserver").set_forkserver_preload(
-            ["grading.worker", "course_utils.training"]
+            ["grading.apart", "grading.worker", "course_utils.training"]
         )
 
 
@@ -147,10 +148,13 @@ def grade_all(
         raise HomeworkError(f"{why} Install it (Debian: apt install bubblewrap), or call with TRUST=1.")
     place = Place(course, "grading/mine", own=True) if me else Place(course)
     found = find_own(course, course / "mine") if me else find(course)
-    (course / place.work).mkdir(parents=True, exist_ok=True)
+    for folder in (place.work, "grading/exchange"):
+        (course / folder).mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(course / place.work / "lock", timeout=0):
             return _grade_found(place, found, again, jobs or os.cpu_count() or 1, trust)
+    except OperationalError as error:
+        raise HomeworkError(of_gradebook(str(error)) or f"The gradebook: {error.orig}.") from error
     except Timeout:
         raise HomeworkError("Another make grade is at work here: wait for it, or end it.") from None
 
@@ -162,17 +166,19 @@ def _grade_found(place: Place, found: list[Outcome], again: bool, jobs: int, tru
     _enter_members(place, todo)
     _prepare()
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        graded = pool.map(lambda one: grade(place, one, again, threads, trust), todo)
-        for count, one in enumerate(graded, start=1):
-            print(f"{count}/{len(todo)}  {one.name}  {one.week}  {reached(one)}", flush=True)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            sandbox.end(process.pid)
-        raise
-    pool.shutdown()
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(grade, place, one, again, threads, trust) for one in todo]
+        try:
+            for count, future in enumerate(futures, start=1):
+                one = future.result()
+                print(f"{count}/{len(todo)}  {one.name}  {one.week}  {reached(one)}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):  # one may only be about to begin
+                for process in multiprocessing.active_children():
+                    sandbox.end(process.pid)
+                time.sleep(0.1)
+            raise
     if not place.own:
         write_sheets(place, found, masters(place.course))
     for one in found:

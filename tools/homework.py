@@ -10,6 +10,7 @@ import argparse
 import ast
 import base64
 import json
+import logging
 import os
 import sys
 import zlib
@@ -25,6 +26,8 @@ from course_utils.homework import ANSWERS
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "notebooks" / "homework"
+logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # nbgrader logs there what it also raises
+LOCK_SECONDS = 60  # that one program waits for another which writes into the gradebook
 
 
 class HomeworkError(Exception):
@@ -42,7 +45,7 @@ def settings(course: Path = COURSE) -> Config:
     """The course's nbgrader settings, for the folder `course`."""
     config = PyFileConfigLoader("nbgrader_config.py", path=str(course)).load_config()
     config.CourseDirectory.root = str(course)
-    config.CourseDirectory.db_url = f"sqlite:///{course / 'gradebook.db'}?timeout=60"  # two graders may wait
+    config.CourseDirectory.db_url = f"sqlite:///{course / 'gradebook.db'}?timeout={LOCK_SECONDS}"
     return config
 
 
@@ -52,7 +55,21 @@ def run(api: NbGraderAPI, step: str, *arguments: str) -> None:
         result = getattr(api, step)(*arguments)
     if not result["success"]:
         report = result.get("error", "").strip().splitlines() or ["no reason given"]
-        raise HomeworkError(f"nbgrader's {step} failed for {' '.join(arguments)}: {_reason(result, report)}")
+        if report[-1].startswith("KeyboardInterrupt"):
+            raise KeyboardInterrupt
+        raise HomeworkError(
+            of_gradebook(str(result))
+            or f"nbgrader's {step} failed for {' '.join(arguments)}: {_reason(result, report)}"
+        )
+
+
+def of_gradebook(report: str) -> str:
+    """A sentence where a report says that the gradebook could not be used; else empty."""
+    if "database is locked" in report:
+        return "The gradebook is in use by another program, perhaps an open formgrader: close it, call again."
+    if "disk is full" in report or "No space left" in report:
+        return "The disk is full: make room, call again."
+    return ""
 
 
 @contextmanager

@@ -12,3 +12,6 @@ c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE"}
 
 c.Execute.timeout = 40  # seconds for a cell
 c.Execute.iopub_timeout = 20  # seconds for the last output of a cell to arrive
+
+# For a class, a folder that all can write to; this one only keeps nbgrader's pages from asking for another.
+c.Exchange.root = str(Path(__file__).resolve().parent / "grading" / "exchange")

@@ -6,7 +6,6 @@ Each wrong answer earns nothing, each right one what it earned; nothing outside 
 
 WRONG = "def double(x):\n    return 7\n"
 RIGHT = "def double(x):\n    return 2 * x\n"
-REPORT = "print('FOUND', {what})"
 
 # They would get marks for nothing: name, code
 CHEATS = {
@@ -38,40 +37,43 @@ CHEATS = {
     "    return 7",
 }
 
-# They would harm: name, code behind a right answer
-ATTACKS = {
-    "reads the hidden tests": RIGHT
-    + "import glob\nfor path in glob.glob('{course}/source/*/*.ipynb'):\n    print('FOUND', open(path).read())",
-    "reads others": RIGHT + "import os\nprint('FOUND', os.listdir('{course}/submitted'))",
-    "reads the gradebook": RIGHT
-    + "import sqlite3\nbook = sqlite3.connect('file:{course}/gradebook.db?mode=rw', uri=True)\n"
+# They would take or change what is not theirs, and leave their process as it is: name, code of a cell
+THEFTS = {
+    "reads the hidden tests": "import glob\n"
+    "for path in glob.glob('{course}/source/*/*.ipynb'):\n    print('FOUND', open(path).read())",
+    "reads others": "import os\nprint('FOUND', os.listdir('{course}/submitted'))",
+    "reads the gradebook": "import sqlite3\n"
+    "book = sqlite3.connect('file:{course}/gradebook.db?mode=rw', uri=True)\n"
     "print('FOUND', book.execute('select * from student').fetchall())",
-    "reads the home folder": RIGHT + "print('FOUND', open('{home}/secret').read())",
-    "reads the environment": RIGHT + "import os\nfrom pathlib import Path\nfound = str(dict(os.environ))\n"
+    "reads the home folder": "print('FOUND', open('{home}/secret').read())",
+    "reads the environment": "import os\nfrom pathlib import Path\nfound = str(dict(os.environ))\n"
     "for path in Path('/proc').glob('[0-9]*/environ'):\n    found += path.read_bytes().decode()\n"
     "print('FOUND' if 'hostile-secret' in found else 'nothing')",
-    "deletes others": RIGHT + "import shutil\nshutil.rmtree('{course}/submitted', ignore_errors=True)",
-    "writes the gradebook": RIGHT + "open('{course}/gradebook.db', 'wb').write(b'')",
-    "writes the package": RIGHT + "import course_utils.homework as h\nopen(h.__file__, 'a').write('# mine')",
+    "deletes others": "import shutil\nshutil.rmtree('{course}/submitted', ignore_errors=True)",
+    "writes the gradebook": "open('{course}/gradebook.db', 'wb').write(b'')",
+    "writes the package": "import course_utils.homework as h\nopen(h.__file__, 'a').write('# mine')",
+    "calls this machine": "import socket\nprint('FOUND', socket.create_connection(('127.0.0.1', {port}), 2))",
+    "calls outside": "import socket\nprint('FOUND', socket.create_connection(('192.0.2.1', 80), 2))",
+    "writes settings of the kernel": "path = '/proc/sys/kernel/core_pattern'\n"
+    "value = open(path).read()\nopen(path, 'w').write(value)\nprint('FOUND')",
+    "shows a script": "from IPython.display import HTML, Javascript, display\n"
+    "display(HTML('<script>alert(1)</script>'), Javascript('alert(2)'))\nprint('<script>alert(3)</script>')",
+}
+
+# They would harm the machine or the grader: name, code behind a right answer
+ATTACKS = {
     "writes gigabytes": RIGHT
     + "with open('large', 'wb') as file:\n    for _ in range(3000):\n        file.write(bytes(1_000_000))",
-    "calls this machine": RIGHT
-    + "import socket\nprint('FOUND', socket.create_connection(('127.0.0.1', {port}), 2))",
-    "calls outside": RIGHT + "import socket\nprint('FOUND', socket.create_connection(('192.0.2.1', 80), 2))",
     "leaves a process": RIGHT
     + "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(987.125)'],"
     " start_new_session=True)",
     "kills its parent": RIGHT + "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
     "kills everybody": RIGHT + "import os, signal\nos.kill(-1, signal.SIGKILL)",
-    "writes settings of the kernel": RIGHT
-    + "path = '/proc/sys/kernel/core_pattern'\nvalue = open(path).read()\nopen(path, 'w').write(value)\nprint('FOUND')",
     "floods": RIGHT + "import os\nfor _ in range(100_000):\n    os.write(1, b'x' * 5_000)",
     "eats memory in children": RIGHT
     + "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        held = bytearray(900_000_000)\n"
     "        held[::4096] = b'x' * len(held[::4096])\n        time.sleep(60)\ntime.sleep(30)",
     "multiplies": RIGHT + "import os, time\nfor _ in range(7):\n    os.fork()\ntime.sleep(20)",
-    "shows a script": RIGHT + "from IPython.display import HTML, Javascript, display\n"
-    "display(HTML('<script>alert(1)</script>'), Javascript('alert(2)'))\nprint('<script>alert(3)</script>')",
 }
 
 SCRIPT = "<script>alert(4)</script><img src=x onerror=alert(5)> [link](javascript:alert(6)) an array"

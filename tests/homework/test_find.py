@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import tiny
 from grading.find import Outcome, find, safe_id
-from grading.table import table, write_csv
+from grading.table import line, table, write_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wcwidth import wcswidth
@@ -57,6 +57,18 @@ def test_places(course, submitted, place, graded, said):
     assert (one.path is not None) == graded
     assert said in " ".join(one.notes)
     assert bool(one.notes) == bool(said)
+
+
+def test_empty_folder_is_named_and_its_row_is_not_blank(course, submitted):
+    (submitted / "Kim").mkdir(parents=True)
+    (one,) = find(course, submitted)
+    assert one.notes == ["The folder is empty."]
+    assert table([one], [tiny.WEEK]).splitlines()[1].split() == ["Kim", "-", "!"]
+
+
+def test_weeks_of_a_member_stand_in_a_line():
+    outcomes = [Outcome("me", "week2_b", points=2, of=3, to_read=1), Outcome("me", "week3_c", notes=["Odd."])]
+    assert line(outcomes, ["week1_a", "week2_b", "week3_c"]) == "week1 .   week2 2/3 +1   week3 - !"
 
 
 def test_systems_own_files_are_nobodys(course, submitted):

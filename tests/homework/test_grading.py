@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import html
 import sys
 
 import pytest
@@ -37,6 +38,11 @@ def batch(tmp_path_factory):
         expected[member] = (points, note)
     tiny.hand_in(course, "untouched", tiny.release(course))
     expected["untouched"] = (0, None)
+    tiny.hand_in(
+        course, "torch beside", tiny.answered(course, **tiny.code("import torch\nprint(torch.ones(1))"))
+    )
+    (course / "submitted" / "torch beside" / tiny.WEEK / "torch.py").write_text("raise ImportError('mine')")
+    expected["torch beside"] = (2, "torch.py is called like a package; the package was used, not this file.")
     (course / "submitted" / "right" / "Week 0").mkdir()
     before = fingerprints(course / "submitted")
     outcomes = grade_all(course)
@@ -73,10 +79,21 @@ def test_no_submission_is_changed_or_lost(batch):
 
 def test_everyone_gets_a_page_of_bearable_size(batch):
     course, by_member, _, _, _ = batch
-    for member in by_member:
-        page = course / "feedback" / member / tiny.WEEK / f"{tiny.WEEK}.html"
+    for member, one in by_member.items():
+        page = course / "feedback" / one.id / tiny.WEEK / f"{tiny.WEEK}.html"
         assert page.is_file(), member
         assert page.stat().st_size < 3_000_000, member
+
+
+def test_page_has_the_notes_and_what_is_not_yet_read(batch):
+    course, by_member, _, _, _ = batch
+    for member in ("deleted test", "a&b"):
+        one = by_member[member]
+        page = (course / "feedback" / one.id / tiny.WEEK / f"{tiny.WEEK}.html").read_text(encoding="utf-8")
+        assert all(html.escape(note) in page for note in one.notes)
+        assert "A person still has to read your written answer" in page
+        assert page.count("not yet read") == 2
+        assert "Hint" in page and "&lt;details" not in page
 
 
 def test_page_names_the_mistake(batch):

@@ -1,7 +1,6 @@
 """Submissions that attack get nothing by it, and nobody else loses anything."""
 
 import hashlib
-import os
 import re
 import shutil
 import socket
@@ -9,14 +8,17 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
 import tiny
 from grade import grade_all
 from grading import sandbox
 from grading.table import write_csv
+from grading.worker import Place
 from homework import COURSE, HomeworkError
-from hostile import ATTACKS, CHEATS, SCRIPT
+from hostile import ATTACKS, CHEATS, SCRIPT, THEFTS
+from nbformat.v4 import new_code_cell
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")]
 needs_walls = pytest.mark.skipif(
@@ -47,25 +49,38 @@ def course_with_honest(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Honest ones graded alone, by a machine that cannot keep them apart: the sentence, outcomes, their rows."""
+    course = course_with_honest(tmp_path_factory.mktemp("alone") / "course")
+    elsewhere = shutil.which
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "which", lambda name: None if name == "bwrap" else elsewhere(name))
+        with pytest.raises(HomeworkError) as refused:
+            grade_all(course)
+        outcomes = grade_all(course, trust=True)
+    return str(refused.value), outcomes, lines_of_honest(course, outcomes)
+
+
+@pytest.fixture(scope="module")
 def batch(tmp_path_factory):
-    """Honest ones graded alone and among all hostile ones: outcomes, rows of the honest, checksums."""
-    os.environ["SECRET"] = "hostile-secret"
+    """Honest ones graded among all hostile ones: course, outcomes, rows of the honest, checksums."""
     home = tmp_path_factory.mktemp("home")
     (home / "secret").write_text("hostile-secret")
-    alone = course_with_honest(tmp_path_factory.mktemp("alone") / "course")
     course = course_with_honest(tmp_path_factory.mktemp("among") / "course")
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET", "hostile-secret")
         filled = {"course": course, "home": home, "port": server.getsockname()[1]}
         for member, source in {**CHEATS, **ATTACKS}.items():
             answer = source.replace("{{}}", "{}") if member in CHEATS else source.format(**filled)
-            essay = SCRIPT if member == "shows a script" else tiny.RIGHT["essay"]
-            tiny.hand_in(course, member, tiny.answered(course, double=answer, essay=essay))
+            tiny.hand_in(course, member, tiny.answered(course, double=answer))
+        thief = tiny.answered(course, essay=SCRIPT)
+        thief.cells += [new_code_cell(source.format(**filled)) for source in THEFTS.values()]
+        tiny.hand_in(course, "thief", thief)
         kept = (course / "submitted", course / "source", home, COURSE.parents[1] / "course_utils")
         before = checksum(*kept)
         outcomes = grade_all(course)
         after = checksum(*kept)
-    rows = lines_of_honest(alone, grade_all(alone)), lines_of_honest(course, outcomes)
-    return course, {one.name: one for one in outcomes}, rows, (before, after)
+    return course, {one.name: one for one in outcomes}, lines_of_honest(course, outcomes), (before, after)
 
 
 @needs_walls
@@ -82,15 +97,34 @@ def test_attack_finds_nothing_and_is_graded(batch, member):
     course, by_member, _, _ = batch
     assert by_member[member].points in (0, 2)
     page = (course / "feedback" / member / tiny.WEEK / f"{tiny.WEEK}.html").read_text(encoding="utf-8")
-    assert not re.search(r"^(<pre>)?FOUND", page, re.MULTILINE)
     assert len(page) < 3_000_000
 
 
 @needs_walls
-def test_others_get_what_they_get_without_them(batch):
-    alone, among = batch[2]
-    assert alone == among
-    assert len(alone) == len(HONEST)
+@pytest.mark.parametrize("number, name", enumerate(THEFTS))
+def test_thief_finds_nothing(batch, number, name):
+    notebook = nbformat.read(Place(batch[0]).notebook("thief", tiny.WEEK), as_version=4)
+    outputs = notebook.cells[number - len(THEFTS)].outputs
+    assert not any("FOUND" in output.get("text", "") for output in outputs)
+    errors = {output.ename for output in outputs if output.output_type == "error"}
+    assert errors <= {
+        "OSError",
+        "FileNotFoundError",
+        "PermissionError",
+        "OperationalError",
+        "ConnectionRefusedError",
+    }
+
+
+@needs_walls
+def test_thief_earns_what_the_answers_earn(batch):
+    assert (batch[1]["thief"].points, batch[1]["thief"].to_read) == (2, 1)
+
+
+@needs_walls
+def test_others_get_what_they_get_without_them(batch, alone):
+    assert alone[2] == batch[2]
+    assert len(alone[2]) == len(HONEST)
 
 
 @needs_walls
@@ -120,11 +154,7 @@ def test_pages_have_no_active_content(batch):
         Active().feed(page.read_text(encoding="utf-8"))
 
 
-def test_without_walls_a_sentence_and_trust(tmp_path, monkeypatch):
-    course = course_with_honest(tmp_path / "course")
-    elsewhere = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "bwrap" else elsewhere(name))
-    with pytest.raises(HomeworkError, match=r"^Submissions run code of their own, .*TRUST=1\.$"):
-        grade_all(course)
-    points = {one.name: one.points for one in grade_all(course, trust=True)}
-    assert points == {"right": 2, "wrong": 0, "half": 1}
+def test_without_walls_a_sentence_and_trust(alone):
+    sentence, outcomes, _ = alone
+    assert re.fullmatch(r"Submissions run code of their own, .*TRUST=1\.", sentence)
+    assert {one.name: one.points for one in outcomes} == {"right": 2, "wrong": 0, "half": 1}

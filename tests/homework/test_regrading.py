@@ -1,9 +1,20 @@
 """What was graded, read by a person or interrupted is neither lost nor done twice."""
 
+import contextlib
+import os
+import re
+import shlex
 import shutil
+import signal
+import sqlite3
+import subprocess
 import sys
+from subprocess import PIPE
 
+import grade
+import homework
 import nbformat
+import psutil
 import pytest
 import tiny
 from filelock import FileLock
@@ -13,15 +24,19 @@ from grading.worker import Place, record, remember
 from homework import HomeworkError, settings
 from nbgrader.api import Gradebook
 
+GRADE = grade.__file__
+INTERRUPTED = "Interrupted. What was graded is kept; call make grade again for the rest."
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")]
 
 
-@pytest.fixture
-def course(tmp_path):
-    course = tmp_path / "course"
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """Graded once; each test has a member of its own, and leaves the others as they are."""
+    course = tmp_path_factory.mktemp("regrading") / "course"
     tiny.make_course(course)
-    for member in ("Kim", "Lee"):
+    for member in ("Kim", "Lee", "Min"):
         tiny.hand_in(course, member, tiny.answered(course))
+    grade_all(course)
     return course
 
 
@@ -62,36 +77,112 @@ def test_points_by_hand_stay_with_their_text(course):
 
 
 def test_sheet_of_another_member_is_taken_over(course):
-    graded(course)
-    sheet = course / "reading" / tiny.WEEK / "Kim.md"
+    sheet = course / "reading" / tiny.WEEK / "Lee.md"
     text = sheet.read_text(encoding="utf-8")
-    assert "Reader: Lee" in text
+    assert "Reader: Min" in text
     sheet.write_text(
-        text.replace("[ ]", "[x]").replace("Read by:", "Read by: Lee <b>").replace("Comment:", "Comment: ok")
+        text.replace("[ ]", "[x]").replace("Read by:", "Read by: Min <b>").replace("Comment:", "Comment: ok")
     )
-    one = graded(course)["Kim"]
+    one = graded(course)["Lee"]
     assert (one.points, one.to_read, one.notes) == (3, 0, [])
-    page = (course / "feedback" / "Kim" / tiny.WEEK / f"{tiny.WEEK}.html").read_text(encoding="utf-8")
-    assert "Read by Lee &lt;b&gt;. ok" in page
+    page = (course / "feedback" / "Lee" / tiny.WEEK / f"{tiny.WEEK}.html").read_text(encoding="utf-8")
+    assert "Read by Min &lt;b&gt;. ok" in page
 
 
 def test_interrupted_one_is_done_again_and_no_failure_of_the_machine_is_kept(course, monkeypatch):
     place = Place(course)
-    graded(course)
-    known = record(place, "Kim", tiny.WEEK)
-    remember(place, "Kim", tiny.WEEK, {**known, "fingerprint": None})
-    one = graded(course)["Kim"]
+    known = record(place, "Min", tiny.WEEK)
+    remember(place, "Min", tiny.WEEK, {**known, "fingerprint": None})
+    one = graded(course)["Min"]
     assert (one.points, one.notes) == (2, [])
-    remember(place, "Kim", tiny.WEEK, {**known, "fingerprint": None})
+    remember(place, "Min", tiny.WEEK, {**known, "fingerprint": None})
     monkeypatch.setattr(worker, "work", _dies)
-    one = graded(course)["Kim"]
+    one = graded(course)["Min"]
     assert "The grader itself stopped" in one.notes[0]
     monkeypatch.undo()
-    assert graded(course)["Kim"].notes == []
+    assert graded(course)["Min"].notes == []
 
 
 def _dies(*_):
     raise SystemExit(3)
+
+
+def test_points_by_hand_outlive_a_grader_that_died_midway(course, monkeypatch):
+    """nbgrader takes the old copy away first, and with it the text that the points were for."""
+    give_points(course, "Min", 1)
+    hand_in_again(course, "Min", tiny.answered(course, essay="Another text."))
+    monkeypatch.setattr(worker, "work", _dies_midway)
+    one = graded(course)["Min"]
+    assert (one.points, "Shown is what was handed in before" in one.notes[1]) == (3, True)
+    monkeypatch.undo()
+    one = graded(course)["Min"]
+    assert (one.points, one.to_read) == (2, 1)
+    assert one.notes == ["essay had 1 points for another text; it has to be read again."]
+
+
+def _dies_midway(_, place, one, week, *__):
+    worker._keep(place, one, week)
+    shutil.rmtree(place.autograded / one)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_gradebook_in_use_is_told_in_a_sentence(course, monkeypatch):
+    monkeypatch.setattr(homework, "LOCK_SECONDS", 1)
+    with contextlib.closing(sqlite3.connect(course / "gradebook.db", isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(HomeworkError, match=r"^The gradebook is in use .*: close it, call again\.$"):
+            grade_all(course)
+        other.execute("rollback")
+    assert graded(course)["Lee"].points in (2, 3)
+
+
+def test_interrupted_by_the_keyboard(course):
+    """The signal goes to all of the terminal's processes; what was graded by then is not graded again."""
+    for number in range(3):
+        tiny.hand_in(course, f"late {number}", tiny.answered(course))
+    command = [sys.executable, GRADE, "--course", course, "--jobs", "1"]
+    options = {"stdout": PIPE, "stderr": PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, preexec_fn=_hear_the_keyboard, **options) as process:
+        while "late 0" not in process.stdout.readline():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.read()
+    assert (process.returncode, said.splitlines()) == (130, [INTERRUPTED])
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(course) in str(each.info["cmdline"])]
+    first = record(Place(course), "late 0", tiny.WEEK)
+    assert first["fingerprint"]
+    assert not record(Place(course), "late 2", tiny.WEEK).get("fingerprint")
+    after = graded(course)
+    assert [(after[f"late {n}"].points, after[f"late {n}"].notes) for n in range(3)] == 3 * [(2, [])]
+    assert record(Place(course), "late 0", tiny.WEEK) == first
+
+
+def _hear_the_keyboard():
+    """What a shell runs in the background is deaf to it, and so are its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.parametrize("room", [4_000, 40_000])  # not even for the gradebook; for half of what is written
+def test_full_disk_is_told_in_a_sentence_and_loses_nothing(tmp_path, room):
+    """A file system of a few megabytes, filled but for some blocks; then there is room again."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("no bubblewrap, which makes the small file system")
+    tiny.make_course(tmp_path / "course")
+    for member in ("Kim", "Lee"):
+        tiny.hand_in(tmp_path / "course", member, tiny.answered(tmp_path / "course"))
+    small = tmp_path / "small"
+    small.mkdir()
+    command = f"{shlex.quote(sys.executable)} {GRADE} --trust --course {small}/course 2>&1; echo STATUS $?"
+    steps = (
+        f"cp -r {tmp_path}/course {small}; head -c {room} /dev/zero > {small}/room; cat /dev/zero > {small}/full;"
+        f"rm {small}/room; {command}; rm {small}/full; {command}"
+    )
+    walls = ["bwrap", "--dev-bind", "/", "/", "--size", "4000000", "--tmpfs", small]
+    done = subprocess.run([*walls, "sh", "-c", steps], capture_output=True, text=True, check=True)
+    full, after, _ = done.stdout.split("STATUS ")
+    assert "Traceback" not in done.stdout
+    assert re.search(r"No space left|The disk is full", full), full
+    assert re.search(r"Kim +2/3 \+1\nLee +2/3 \+1\n", after), after
 
 
 def test_two_at_once_are_refused_in_a_sentence(course):
@@ -103,15 +194,16 @@ def test_two_at_once_are_refused_in_a_sentence(course):
 def test_own_folder_touches_nothing_of_the_organisers(course):
     (course / "mine").mkdir()
     shutil.copyfile(
-        course / "submitted" / "Kim" / tiny.WEEK / f"{tiny.WEEK}.ipynb", course / "mine" / "my homework.ipynb"
+        course / "submitted" / "Lee" / tiny.WEEK / f"{tiny.WEEK}.ipynb", course / "mine" / "my homework.ipynb"
     )
-    book = course / "gradebook.db"
-    before = book.read_bytes()
+    before = {
+        path: path.read_bytes() for path in (course / "gradebook.db", *(course / "feedback").rglob("*.html"))
+    }
     (one,) = grade_all(course, me=True)
     assert (one.name, one.week, one.points, one.to_read) == ("me", tiny.WEEK, 2, 1)
     assert (course / "mine" / "feedback" / tiny.WEEK / f"{tiny.WEEK}.html").is_file()
-    assert book.read_bytes() == before
-    assert not (course / "feedback").exists()
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(before) >= 4
 
 
 def test_another_weeks_notebook_is_named(course):
@@ -123,7 +215,7 @@ def test_another_weeks_notebook_is_named(course):
     other = course / "source" / "week9_other" / "week9_other.ipynb"
     other.parent.mkdir()
     nbformat.write(notebook, other)
-    hand_in_again(course, "Kim", notebook)
-    one = graded(course)["Kim"]
+    tiny.hand_in(course, "Zoe", notebook)
+    one = graded(course)["Zoe"]
     assert one.points is None
     assert one.notes == [f"This is the notebook of week9_other, in the folder of {tiny.WEEK}: move it there."]

@@ -25,6 +25,7 @@ def test_release_is_up_to_date(week, fresh):
 
 
 def test_every_week_is_released_and_nothing_else():
+    assert (COURSE / "mine").is_dir()  # where members save their copies
     assert sorted(path.name for path in (COURSE / "release").iterdir()) == weeks()
 
 

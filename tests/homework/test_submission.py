@@ -107,6 +107,38 @@ def test_line_ends_of_windows_are_no_change(week, tmp_path):
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in release(week).cells]
 
 
+def colab(content):
+    """Cells have their id in the metadata, the notebook is of an older format."""
+    content["nbformat_minor"] = 0
+    content["metadata"] = {
+        "colab": {"provenance": []},
+        "kernelspec": {"name": "python3", "display_name": "Py"},
+    }
+    for number, cell in enumerate(content["cells"]):
+        del cell["id"]
+        cell["metadata"] |= {"id": f"aB{number}", "colab": {"base_uri": "https://localhost:8080/"}}
+
+
+def vs_code(content):
+    """No kernel is named, and cells have their language."""
+    content["metadata"] = {"language_info": {"name": "python"}}
+    for number, cell in enumerate(content["cells"]):
+        cell["id"] = f"{number:08x}"
+        cell["metadata"]["vscode"] = {"languageId": "python"}
+
+
+@pytest.mark.parametrize("week", weeks())
+@pytest.mark.parametrize("editor", [colab, vs_code])
+def test_marks_of_other_editors_are_no_change(week, editor, tmp_path):
+    content = json.loads(nbformat.writes(release(week)))
+    editor(content)
+    path = tmp_path / "homework.ipynb"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    notebook, notes = read_notebook(path)
+    assert notes + mend(notebook, release(week)) == []
+    assert named(notebook) == named(release(week))
+
+
 @pytest.mark.parametrize("week", weeks())
 @pytest.mark.parametrize("before", [True, False])
 def test_written_answer_in_a_cell_of_its_own_is_taken(week, before):

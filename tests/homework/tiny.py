@@ -26,7 +26,7 @@ def _cell(kind, name, source, *, points=None, solution=False, locked=False):
 def make_course(course: Path) -> None:
     """Two points by test cells (one hidden) and one for an answer that a person reads."""
     cells = [
-        new_markdown_cell("# Tiny", id="title"),
+        new_markdown_cell("# Tiny\n<details><summary>Hint</summary>\n\nTwo.\n\n</details>", id="title"),
         _cell(new_code_cell, "setup", "from course_utils.homework import check", locked=True),
         _cell(
             new_code_cell,
@@ -105,10 +105,10 @@ HOARD = "hoard = []\nwhile True:\n    hoard.append(bytearray(50_000_000))"
 # member: (answers, points, part of the note)
 ANSWERS = {
     "right": ({}, 2, None),
-    "김 하늘": ({}, 2, None),
+    "[1조] 김 하늘": ({}, 2, None),
     "wrong": (inside("return x * x"), 0, None),
-    "half": (inside("return 6"), 1, None),
-    "warns": (
+    "a*b": (inside("return 6"), 1, None),
+    "a&b": (
         inside("import sys, warnings\nwarnings.warn('old')\nprint('hm', file=sys.stderr)\nreturn 2 * x"),
         2,
         None,
@@ -130,6 +130,11 @@ ANSWERS = {
         {"double": "def double(x)\n    return 2 * x"},
         0,
         "has a syntax error: expected ':' (line 1)",
+    ),
+    "calls it check": (
+        code("check = double(3)\ncheck"),
+        2,
+        "gives check another meaning. The tests kept their own",
     ),
     "asks": (code("input('name? ')"), 2, None),
 }
@@ -159,8 +164,8 @@ def tampered(course: Path) -> dict[str, tuple]:
     for cell in stripped.cells:
         cell.metadata = nbformat.from_dict({})
     other = new_notebook(cells=[new_code_cell("1 + 1")], metadata=KERNEL)
-    kernel = answered(course)
-    kernel.metadata.kernelspec.name = "my-conda-env"
+    elsewhere = answered(course)
+    elsewhere.metadata.kernelspec.name = "my-conda-env"
     text = nbformat.writes(answered(course))
     korean = text.replace("\\uc774", "이")
     name = f"{WEEK}.ipynb"
@@ -174,11 +179,14 @@ def tampered(course: Path) -> dict[str, tuple]:
         "turned into markdown": (retyped, name, 2, "double-seen had been changed"),
         "marks lost": (stripped, name, 2, "were lost and put back"),
         "another notebook": (other, name, None, "None of this week's cells"),
-        "another kernel": (kernel, name, 2, None),
-        "other name": (answered(course), "Homework (1).ipynb", 2, "called Homework (1).ipynb"),
+        "other name and kernel": (
+            nbformat.writes(elsewhere).encode("utf-8-sig"),
+            "Homework (1).ipynb",
+            2,
+            "The file is called Homework (1).ipynb",
+        ),
         "utf-16": (text.encode("utf-16"), name, 2, "utf-16"),
         "cp949": (korean.encode("cp949"), name, 2, "cp949"),
-        "with a mark": (text.encode("utf-8-sig"), name, 2, None),
         "half uploaded": (text.encode()[:700], name, None, "no notebook that can be read"),
         "no notebook": (b"\x89PNG\r\n\x1a\n\x00", name, None, "no notebook that can be read"),
         "empty file": (b"", name, None, "no notebook that can be read"),

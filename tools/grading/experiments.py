@@ -95,7 +95,7 @@ class Experiments:
 
     def _save(self, values: str, calls: list, names: dict, outputs: list) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        answers = {value.answer: name for name, value in self.judge.names.items() if hasattr(value, "answer")}
+        answers = {each.answer: name for name, each in self.judge.given.items() if hasattr(each, "answer")}
         try:
             found = [
                 (answers[function.answer], self._dumps((arguments, keywords)), _digest_of_reply(*reply))

@@ -28,6 +28,7 @@ from inspect import Parameter, Signature
 from pathlib import Path
 
 import torch
+from homework import HomeworkError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from torch import nn
@@ -37,6 +38,9 @@ from grading.wire import HEAD, LARGEST_FRAME, Decoder, Opaque, WireError, dumps,
 
 STOPPED = "StoppedByGrader"
 GRACE = 4.0  # seconds that a call has to end after its time
+READY = (
+    300.0  # seconds that a process has to begin: on a busy machine importing torch alone may take a minute
+)
 MOST_STARTS = 12
 KINDS = tuple(sorted({getattr(Parameter, name) for name in dir(Parameter) if name.isupper()}))
 WATCHED = ("torch", "torch.nn.functional")  # a test may replace their functions to see them called
@@ -163,6 +167,10 @@ class Judge:
             self.line.close()
         self.starts += 1
         self.line, self.sent, self.random = Line(self.command, self.limits, self.threads), {}, None
+        try:
+            self.line.receive(READY)
+        except Ended as ended:  # no code of the member's has run yet
+            raise HomeworkError(f"A process for a member's code did not begin: it {ended}.") from None
         for what, blobs in self.past:
             if isinstance(what, str):
                 self.ask({"do": "cell", "source": what, "seconds": self.limits.cell}, [], self.limits.cell)

@@ -29,6 +29,9 @@ img {{ max-width: 100%; }}
 </style></head><body>
 <h1>{title}</h1>
 """
+FOLDED = (
+    r"<details><summary>(.*?)</summary>|</details>"  # the hints of a week; all other HTML is shown as it is
+)
 markdown = mistune.create_markdown(escape=True, plugins=["table"])
 
 
@@ -44,7 +47,8 @@ def write_page(place: Place, one: Outcome) -> Path:
 def _page(place: Place, one: Outcome) -> str:
     parts = [HEAD.format(title=html.escape(f"{one.week}: {one.name}"))]
     parts += [f"<p>{html.escape(note)}</p>" for note in one.notes]
-    if one.points is None:
+    path = place.notebook(one.id, one.week)
+    if one.points is None or not path.is_file():
         return "".join([*parts, "<p>Not graded.</p></body></html>"])
     parts.append(f"<p><b>{one.points:g} of {one.of:g} points</b></p>")
     if one.to_read:
@@ -52,7 +56,7 @@ def _page(place: Place, one: Outcome) -> str:
             '<p class="waits">A person still has to read your written answer: its points come later.</p>'
         )
     grades, comments = _from_gradebook(place, one)
-    notebook = nbformat.read(place.notebook(one.id, one.week), as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     parts.append(_index(grades))
     parts += [_cell(cell, grades, comments) for cell in notebook.cells]
     return "".join([*parts, "</body></html>"])
@@ -90,7 +94,7 @@ def _cell(cell: NotebookNode, grades: dict, comments: dict) -> str:
         parts.append(f"{folded}<pre>{html.escape(cell.source)}</pre>{'</details>' if folded else ''}")
         parts += [_output(output) for output in cell.outputs]
     else:
-        parts.append(str(markdown(cell.source)))
+        parts.append(str(markdown(re.sub(FOLDED, r"\1", cell.source))))
     if name in comments:
         parts.append(f"<p><b>Comment:</b> {html.escape(comments[name])}</p>")
     return "".join(parts)

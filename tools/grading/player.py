@@ -103,6 +103,7 @@ class Player:
         return self.refs[id(function)]
 
     def serve(self) -> None:
+        self.answer({"ready": True})
         while True:
             message, blobs = self.receive()
             getattr(self, f"do_{message['do']}")(message, blobs)

@@ -104,9 +104,12 @@ class Watch(threading.Thread):
         )
 
     def run(self) -> None:
+        tick = 0
         while not self.ended.wait(0.1):
             with contextlib.suppress(psutil.Error):
-                family = [self.parent, *self.parent.children(recursive=True)]
+                if tick % 5 == 0:  # looks through all processes of the machine
+                    family = [self.parent, *self.parent.children(recursive=True)]
+                tick += 1
                 held = 0
                 for process in family:
                     with contextlib.suppress(psutil.Error):
@@ -118,10 +121,6 @@ class Watch(threading.Thread):
                 if self.verdict:
                     end(self.parent.pid)
                     return
-
-    def stop(self) -> None:
-        self.ended.set()
-        self.join()
 
 
 def end(pid: int) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import nbformat
-from homework import HomeworkError, run, settings
+from homework import LOCK_SECONDS, HomeworkError, run, settings
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
@@ -21,6 +23,7 @@ from nbgrader.converters import Autograde
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from traitlets.config import Config
 
+from grading import sandbox
 from grading.find import masters
 from grading.judge import Limits
 from grading.notebook import run_notebook
@@ -53,14 +56,20 @@ class Place:
             config.CourseDirectory.autograded_directory = f"{self.work}/autograded"
             database = self.course / self.work / "gradebook.db"
             database.parent.mkdir(parents=True, exist_ok=True)
-            config.CourseDirectory.db_url = f"sqlite:///{database}?timeout=60"
+            config.CourseDirectory.db_url = f"sqlite:///{database}?timeout={LOCK_SECONDS}"
         return config
 
     def gradebook(self) -> Gradebook:
         return Gradebook(self.config().CourseDirectory.db_url)
 
     def notebook(self, one: str, week: str) -> Path:
-        return self.autograded / one / week / f"{week}.ipynb"
+        """As it was graded last; nbgrader takes the old one away before it writes the new."""
+        now = self.autograded / one / week / f"{week}.ipynb"
+        return now if now.is_file() else self.kept(one, week)
+
+    def kept(self, one: str, week: str) -> Path:
+        """Where the last one lies while, or since, grading it anew did not come to its end."""
+        return self.course / self.work / "kept" / one / f"{week}.ipynb"
 
 
 def work(
@@ -68,6 +77,7 @@ def work(
 ) -> None:
     """Grade and send {"notes": [...]}, {"error": ...} for what the member must mend, or {"failed": ...}."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who called
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
     os.environ["MPLBACKEND"] = "agg"
     warnings.simplefilter("ignore")  # sqlalchemy about nbgrader
     try:
@@ -75,16 +85,17 @@ def work(
     except SubmissionError as error:
         result = {"error": str(error)}
     except HomeworkError as error:
-        result = {"failed": _plainer(str(error))}
+        result = {"failed": str(error)}
     except OSError as error:
         result = {"failed": f"{error.filename or 'A file'} could not be written or read: {error.strerror}."}
     connection.send(result)
 
 
-def _plainer(error: str) -> str:
-    if "database is locked" in error:
-        return "The gradebook is in use by another program, perhaps an open formgrader: close it, call again."
-    return error
+def _end_with_the_caller() -> None:
+    """However that one ends: its lock is free then, and another would work on the same files."""
+    if caller := multiprocessing.parent_process():
+        caller.join()
+        sandbox.end(os.getpid())
 
 
 def grade(place: Place, one: str, week: str, path: Path, threads: int, trust: bool) -> list[str]:
@@ -103,13 +114,22 @@ def grade(place: Place, one: str, week: str, path: Path, threads: int, trust: bo
     def judged(notebook: NotebookNode) -> None:
         notes.extend(run_notebook(notebook, known, handed_in, remembered, limits, threads, trust))
 
+    _keep(place, one, week)
     read = _what_a_person_gave(place, one, week)
     config.Autograde.autograde_preprocessors = [
         _executes(judged) if step is Execute else step
         for step in Autograde.autograde_preprocessors.make_dynamic_default()
     ]
     run(NbGraderAPI(config=config), "autograde", week, one)
-    return notes + _give_again(place, one, week, read)
+    notes += _give_again(place, one, week, read)
+    place.kept(one, week).unlink(missing_ok=True)
+    return notes
+
+
+def _keep(place: Place, one: str, week: str) -> None:
+    last, kept = place.notebook(one, week), place.kept(one, week)
+    if last.is_file() and not kept.is_file():
+        _write(kept, last.read_text(encoding="utf-8"))
 
 
 def _executes(judged: Callable[[NotebookNode], None]) -> type:
@@ -164,7 +184,7 @@ def _copy_files(folder: Path, target: Path) -> list[str]:
 
 def _what_a_person_gave(place: Place, one: str, week: str) -> dict[str, tuple[float, str]]:
     """Points that a person gave to written answers, and the texts that got them."""
-    path = place.notebook(one, week)
+    path = place.kept(one, week)
     if not path.is_file():
         return {}
     texts = {_id(cell): cell.source for cell in nbformat.read(path, as_version=4).cells if _id(cell)}
@@ -216,10 +236,14 @@ def record(place: Place, one: str, week: str) -> dict:
 
 
 def remember(place: Place, one: str, week: str, known: dict) -> None:
-    path = _record_path(place, one, week)
+    _write(_record_path(place, one, week), json.dumps(known))
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    half.write_text(json.dumps(known), encoding="utf-8")
+    half.write_text(text, encoding="utf-8")
     os.replace(half, path)
 
 

@@ -22,10 +22,9 @@ c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"  # the default one asks a package index
 c.LanguageServerManager.autodetect = False  # it would start npm, which writes to the home
 
-# nbgrader's pages are the organiser's tools, and `make grade` needs none of them.
+# Of nbgrader members press Validate; its pages are the organiser's tools, and `make grade` needs none of them.
 c.ServerApp.jpserver_extensions = {
-    f"nbgrader.server_extensions.{name}": False
-    for name in ("formgrader", "validate_assignment", "assignment_list", "course_list")
+    f"nbgrader.server_extensions.{name}": False for name in ("formgrader", "assignment_list", "course_list")
 }
 
 # Without widgets, which an exported page would fetch from the internet: their pictures stand in the notebook too.
