@@ -8,26 +8,14 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CellType, FunctionType, MethodType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_PLAIN = {
-    int,
-    float,
-    complex,
-    bool,
-    str,
-    bytes,
-    type(None),
-    type,
-    FunctionType,
-    torch.dtype,
-    torch.device,
-    torch.Size,
-}
+_PLAIN = {int, float, bool, str, type(None), type, FunctionType, torch.dtype, torch.device}
+_LIBRARIES = {"torch", "numpy", "builtins", "typing", "collections", "functools"}
 
 
 def copied(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -92,34 +80,19 @@ def _content(holder: Any) -> Any:
 
 
 def _restore(holder: Any, content: Any) -> None:
-    now = _content(holder)
     if isinstance(holder, list):
         holder[:] = content
-    elif isinstance(holder, set):
-        holder.intersection_update(content)
+    elif isinstance(holder, set) or (isinstance(holder, dict) and list(holder) != list(content)):
+        holder.clear()
         holder.update(content)
-    elif list(now) != list(content) or any(now[key] is not value for key, value in content.items()):
-        if isinstance(holder, dict):
-            holder.clear()
-            holder.update(content)
-            return
+    else:
+        now = _content(holder)
+        put = holder.__setitem__ if isinstance(holder, dict) else functools.partial(setattr, holder)
         for name in now.keys() - content.keys():
             delattr(holder, name)
-        for name in content:
-            if name not in now or now[name] is not content[name]:
-                setattr(holder, name, content[name])
-
-
-_WRAPPERS = (
-    MethodType,
-    property,
-    staticmethod,
-    classmethod,
-    tuple,
-    functools.partial,
-    functools._lru_cache_wrapper,
-)
-_LIBRARIES = {"torch", "numpy", "builtins", "typing", "collections", "functools"}
+        for name, value in content.items():
+            if name not in now or now[name] is not value:
+                put(name, value)
 
 
 def _holders(model: nn.Module) -> list[Any]:
@@ -127,34 +100,23 @@ def _holders(model: nn.Module) -> list[Any]:
     found: dict[int, Any] = {}
     todo: list[Any] = []
     for module in model.modules():
-        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        todo += [
-            type(module),
-            *hooks,
-            *(v for v in vars(module).values() if isinstance(v, FunctionType | MethodType)),
-        ]
+        own = [value for value in vars(module).values() if isinstance(value, FunctionType | MethodType)]
+        todo += [type(module), *own, *module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     while todo:
         value = todo.pop()
-        if id(value) in found or _is_library(value):
-            continue
-        if isinstance(value, FunctionType):
-            names = [value.__globals__[n] for n in value.__code__.co_names if n in value.__globals__]
-            kept = (value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value))
-            todo += [*names, *kept, value.__globals__ if names else None]
-        elif isinstance(value, nn.Module):
-            todo += [type(value), vars(value)]
-        elif isinstance(value, type):
-            todo += [*value.__bases__, *vars(value).values()]
-        elif isinstance(value, (CellType, list, set, *_WRAPPERS)) or (
-            type(value) is dict and "__builtins__" not in value
-        ):
-            todo += gc.get_referents(value)
-        elif not isinstance(value, dict):
+        is_code = isinstance(value, type | FunctionType)
+        if id(value) in found or (is_code and str(value.__module__).partition(".")[0] in _LIBRARIES):
             continue
         found[id(value)] = value
+        if isinstance(value, FunctionType):
+            names = [value.__globals__[n] for n in value.__code__.co_names if n in value.__globals__]
+            todo += [value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value), *names]
+            todo += [value.__globals__] if names else []
+        elif isinstance(value, type):
+            todo += [*value.__bases__, *vars(value).values()]
+        elif isinstance(value, nn.Module):
+            todo += [type(value), vars(value)]
+        elif type(value).__module__ in ("builtins", "functools") and not isinstance(value, ModuleType):
+            is_namespace = isinstance(value, dict) and "__builtins__" in value
+            todo += [] if is_namespace else gc.get_referents(value)
     return [v for v in found.values() if isinstance(v, type | CellType | list | dict | set)]
-
-
-def _is_library(value: Any) -> bool:
-    name = getattr(value, "__module__", None) if isinstance(value, type | FunctionType) else None
-    return str(name).partition(".")[0] in _LIBRARIES

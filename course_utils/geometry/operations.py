@@ -78,7 +78,7 @@ class Call:
     def moved(self, steps: Collection[int]) -> tuple[Tensor, bool]:
         """Where its first argument's values go, if those are sum of i[d] * steps[d]; and whether that is a view."""
         shape = self.seen[0].shape
-        numbers = torch.arange(_span(shape, steps) + 1, dtype=torch.double).as_strided(shape, steps)
+        numbers = torch.arange(span(shape, steps) + 1, dtype=torch.double).as_strided(shape, steps)
         rest = {name: value for name, value in self.given.items() if name != self.op.arguments[0]}
         try:
             out = self.func(numbers, **rest)
@@ -145,7 +145,7 @@ def _moving(call: Call, axes: list[Axis]) -> Axis:
     moved = replace(axis, steps=tuple(step or 0 for step in steps), loose=frozenset(loose))
     if axis.flat:
         return moved
-    if any(moved.steps) or width < _span(shape, axis.steps) or not width:
+    if any(moved.steps) or width < span(shape, axis.steps) or not width:
         moved = replace(moved, start=axis.start + first, size=axis.size + width)
         return moved if any(moved.steps) else moved.summed((), out, loose)
     seen = axis.summed(range(len(shape)), shape)
@@ -153,9 +153,10 @@ def _moving(call: Call, axes: list[Axis]) -> Axis:
 
 
 _MOST = 2**25
+_RESHAPES = {"view", "_unsafe_view", "unsqueeze", "expand"}
 
 
-def _span(shape: Shape, steps: Collection[int]) -> int:
+def span(shape: Shape, steps: Collection[int]) -> int:
     return sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
 
 
@@ -177,13 +178,6 @@ def _loose(call: Call, axis: Axis) -> set[int]:
     if not parts.long().flatten().bincount(minlength=prod(sizes)).all():
         raise NoField("picks some of several values that see windows of different places.")
     return {d for d, n in enumerate(parts.shape) if n > 1 and (parts != parts.narrow(d, 0, 1)).any()}
-
-
-def _resizing(call: Call, axes: list[Axis]) -> Axis:
-    shape, out = call.seen[0].shape, call.out.shape
-    if shape == out or ("nearest" in call.op.name and out.numel() < shape.numel()):
-        return axes[0] if shape == out else _moving(call, axes)
-    return _unknown(call, axes)
 
 
 def _mixing(call: Call, axes: list[Axis]) -> Axis:
@@ -245,10 +239,10 @@ def _product(call: Call, axes: list[Axis]) -> Axis:
     (left, right), branches = _factors(call), []
     for (name, _, shape, _), axis in zip(call.seen, axes, strict=True):
         if name in (left, right):
-            dim = max(len(shape) - 2, 0) if name == right else len(shape) - 1
-            axis, shape = axis.summed({dim}, shape), torch.Size([*shape[:dim], 1, *shape[dim + 1 :]])
-            if call.out.ndim < len(shape):
-                axis, shape = axis.without({dim}), torch.Size([*shape[:dim], *shape[dim + 1 :]])
+            if call.out.ndim < 2 or len(shape) < 2 or call.out.ndim < len(shape):
+                return _unknown(call, axes)
+            dim = len(shape) - (2 if name == right else 1)
+            axis, shape = axis.summed({dim}, shape), (*shape[:dim], 1, *shape[dim + 1 :])
         branches.append(axis.broadcast(shape, call.out.shape))
     return united(branches, call.out.shape)
 
@@ -322,43 +316,37 @@ def _padding(call: Call, axes: list[Axis]) -> Axis:
 # Which rule is whose
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-_POOLS = _names(
-    "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices"
-)
-_ADAPTIVE = _names(
-    "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_max_pool2d adaptive_max_pool3d"
-)
-_REDUCTIONS = _names("mean sum amax amin max min var std norm linalg_vector_norm logsumexp prod any all")
-PRODUCTS = _names("matmul mm bmm addmm baddbmm mv addmv dot vdot")
-_RESHAPES = _names("view _unsafe_view unsqueeze expand")
-_PICKS = _names(
-    "_unsafe_view index index_select flip roll repeat pixel_shuffle pixel_unshuffle channel_shuffle"
-)
-_RESIZES = _names("upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d")
-# They move, pick or compare values and multiply nothing.
-_FREE = _names(
+_POOLS = names("avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices")
+_ADAPTIVE = names("_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d")
+_REDUCTIONS = names("mean sum amax amin max min var std norm linalg_vector_norm logsumexp prod any all")
+_PRODUCTS = names("matmul mm bmm addmm baddbmm mv addmv dot vdot")
+MULTIPLIES = _PRODUCTS | {"convolution", "linear"}
+# They move, pick or compare values.
+_FREE = names(
     "topk sort argsort gather scatter scatter_add index_add index_put _index_put_impl stack embedding cumsum argmax "
     "argmin bernoulli im2col col2im max_unpool2d grid_sampler_2d var_mean std_mean unsafe_split tril triu"
 )
-MULTIPLIES = PRODUCTS | {"convolution", "linear"}
 # Their result has the shape of their input and nothing else of it.
-CREATES = _names(
-    "zeros_like ones_like empty_like full_like rand_like randn_like zero fill new_zeros new_ones new_empty new_full "
-    "new_empty_strided"
-)
+CREATES = names("zeros_like ones_like empty_like full_like rand_like randn_like zero fill")
+CREATES |= names("new_zeros new_ones new_empty new_full new_empty_strided")
+_COPIES = names("clone _to_copy copy native_dropout hardswish log_sigmoid_forward")
+_PICKS = names("_unsafe_view index index_select flip roll repeat channel_shuffle upsample_nearest2d")
+_PICKS |= names("_upsample_nearest_exact2d pixel_shuffle pixel_unshuffle")
+_RESIZES = names("upsample_linear1d upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d")
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_names("clone _to_copy copy native_dropout hardswish log_sigmoid_forward"), _meeting),
+    **dict.fromkeys(_RESIZES, _unknown),
+    **dict.fromkeys(_COPIES, _meeting),
     **dict.fromkeys(_PICKS, _moving),
-    **dict.fromkeys(PRODUCTS, _product),
+    **dict.fromkeys(_PRODUCTS, _product),
     **dict.fromkeys(_POOLS | {"convolution"}, _sliding),
     **dict.fromkeys(_ADAPTIVE, _adaptive),
-    **dict.fromkeys(_REDUCTIONS | _MIXED.keys() | _names("_softmax _log_softmax _safe_softmax glu"), _mixing),
-    **dict.fromkeys(_names("constant_pad_nd reflection_pad2d replication_pad2d"), _padding),
-    **dict.fromkeys(_RESIZES, _resizing),
+    **dict.fromkeys(_REDUCTIONS | _MIXED.keys() | names("_softmax _log_softmax _safe_softmax glu"), _mixing),
+    **dict.fromkeys(names("constant_pad_nd reflection_pad2d replication_pad2d"), _padding),
     "cat": _joining,
 }
 
@@ -376,7 +364,7 @@ def macs_of(call: Call) -> int | None:
         return (call["input"] if call["transposed"] else call.out).numel() * prod(call["weight"].shape[1:])
     if name == "linear":
         return call.out.numel() * call["weight"].shape[-1]
-    if name in PRODUCTS:
+    if name in _PRODUCTS:
         return call.out.numel() * call[_factors(call)[0]].shape[-1]
     if call.op.is_view or call.op.is_pointwise or name in RULES or name in _FREE or name in CREATES:
         return 0
