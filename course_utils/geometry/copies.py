@@ -43,7 +43,7 @@ def _copied(value: Any, memo: dict[int, Any], twin: Callable[[Tensor], Tensor]) 
         new = memo[id(value)] = kind.__new__(kind)
         old, items = (value, new) if isinstance(value, dict) else (vars(value), vars(new))
         for key, item in old.items():
-            items[key] = _copied(item, memo, twin)
+            items[key] = item if type(item) in _PLAIN else _copied(item, memo, twin)
     else:
         try:
             return copy.deepcopy(value, memo)
