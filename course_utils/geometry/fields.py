@@ -31,9 +31,6 @@ class ReceptiveField:
         return top, left, top + self.size[0], left + self.size[1]
 
 
-SCATTERED = "has outputs that see windows of different places, not evenly spaced."
-
-
 class NoField(Exception):
     """There is no single size and stride; the text, which follows the layer's name, says why."""
 
@@ -90,16 +87,16 @@ class Axis:
 
     def broadcast(self, given: Shape, shape: Shape) -> "Axis":
         """The axis of a tensor as that of the larger one to which it is broadcast."""
-        more = len(shape) - len(given)
-        if not more and given == shape:
+        if given == shape:
             return self
+        more = len(shape) - len(given)
         steps = [0 if given[d] == 1 < shape[d + more] else step for d, step in enumerate(self.steps)]
         return replace(self, steps=(0,) * more + tuple(steps), loose=frozenset(d + more for d in self.loose))
 
 
 def united(axes: list[Axis], shape: Shape) -> Axis:
     """Element by element: the union of what the tensors, all of this shape, see."""
-    if len(set(axes)) == 1:
+    if all(axis == axes[0] for axis in axes):
         return axes[0]
     loose = frozenset().union(*(axis.loose for axis in axes))
     axes = [a if a.flat or a.loose == loose else a.summed(loose - a.loose, shape, loose) for a in axes]
@@ -135,30 +132,32 @@ def joined(parts: list[tuple[Axis | None, Shape]], dim: int) -> Axis:
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """In place of a field where there is none: a sentence that names the layer at which it was lost."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
 class Field:
-    """Height's and width's axis of a tensor; `pooled` once a summary is left; `why` an axis is loose."""
+    """Height's and width's axis of a tensor; none where there is no field.
 
-    axes: tuple[Axis, Axis]
-    pooled: bool = False
+    `why` is a sentence that names the layer at which they were lost, or at which one became loose. `pooled` is
+    True once nothing is left of a feature map but a summary.
+    """
+
+    axes: tuple[Axis, ...] = ()
     why: str = ""
+    pooled: bool = False
 
     def is_map(self, shape: Shape) -> bool:
-        """Whether rows and columns of the image are still rows and columns of the tensor, of this shape."""
+        """Whether rows and columns of the image are, or may be, rows and columns of the tensor of this shape."""
+        if not self.axes or self.pooled or len(shape) != 4:
+            return not self.axes
         rows, columns = ([d for d, step in enumerate(axis.steps) if step] for axis in self.axes)
-        return not self.pooled and len(shape) == 4 and len(rows) == len(columns) == 1 and rows != columns
+        lost = any(axis.loose - {1} for axis in self.axes)
+        return lost or (len(rows) == len(columns) == 1 and rows != columns)
 
     def public(self, shape: Shape) -> ReceptiveField:
         """As a single size and stride; a vector of features sees what they see together, and so do channels.
 
         Raises NoField where the outputs see windows that are not evenly spaced.
         """
+        if not self.axes:
+            raise NoField(self.why)
         vector, strides = len(shape) == 1 or (len(shape) == 2 and shape[0] == 1), []
         for axis in self.axes:
             axis = axis.summed(range(len(shape)), shape) if vector else axis
@@ -168,3 +167,6 @@ class Field:
             strides.append(sum(steps))
         size, start = (tuple(getattr(axis, n) for axis in self.axes) for n in ("size", "start"))
         return ReceptiveField(size, tuple(strides), start)
+
+
+SCATTERED = "has outputs that see windows of different places, not evenly spaced."

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.geometry.copies import undisturbed
-from course_utils.geometry.fields import Field, NoField, ReceptiveField, Unknown
+from course_utils.geometry.fields import NoField, ReceptiveField
 from course_utils.geometry.rows import shown, tabulate
 from course_utils.geometry.sizes import Shape, checked_integer
 from course_utils.geometry.table import LayerTable
-from course_utils.geometry.trace import Step, Trace, output_of, trace
+from course_utils.geometry.trace import Output, Trace, output_of, trace
 
 
 def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
@@ -43,8 +43,7 @@ def receptive_field(model: nn.Module, input_shape: Shape, layer: str | None = No
     branches of different stride meet.
     """
     traced = _traced_image(model, input_shape)
-    name, _, shape, field = _found(model, traced, layer)
-    return _public(traced, name, field, shape)
+    return _public(*_found(model, traced, layer))
 
 
 def receptive_fields(model: nn.Module, input_shape: Shape) -> dict[str, ReceptiveField]:
@@ -54,7 +53,7 @@ def receptive_fields(model: nn.Module, input_shape: Shape) -> dict[str, Receptiv
     Raises ValueError at the first layer whose field no single size and stride describe.
     """
     traced = _traced_image(model, input_shape)
-    return {step.name: _public(traced, step.name, step.sees, step.out_shape) for step in shown(traced)}
+    return {step.name: _public(step.name, step.output) for step in shown(traced)}
 
 
 def effective_receptive_field(
@@ -76,8 +75,8 @@ def effective_receptive_field(
     if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
         given = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"images must be a tensor of shape [N, C, H, W] with N of at least 1, got {given}.")
-    name, use, shape, _ = _found(model, _traced_image(model, tuple(images.shape[1:])), layer)
-    place = _unit_index(name, shape[1:], unit)
+    name, output = _found(model, _traced_image(model, tuple(images.shape[1:])), layer)
+    place = _unit_index(name, output.shape[1:], unit)
     weight = next(model.parameters(), images)
     if weight.is_meta or images.is_meta:
         raise ValueError("A gradient needs values: give a model and images that are not on the meta device.")
@@ -87,7 +86,7 @@ def effective_receptive_field(
         some = some.clone().requires_grad_()
         with torch.enable_grad(), undisturbed(model):
             # A copy, because a first layer may work in place.
-            values = output_of(model, some.clone(), name, use)
+            values = output_of(model, some.clone(), name, output.use)
             (gradient,) = torch.autograd.grad(values[(slice(None), *place)].sum(), some)
         total += gradient.abs().sum((0, 1)).float().cpu()
     return total / total.max() if total.max() > 0 else total
@@ -99,42 +98,29 @@ def _traced_image(model: nn.Module, input_shape: Shape) -> Trace:
     return trace(model, input_shape)
 
 
-def _found(
-    model: nn.Module, traced: Trace, layer: str | None
-) -> tuple[str, int, Shape, Field | Unknown | None]:
-    """A layer's name, which of its uses is meant, and what it puts out then."""
+def _found(model: nn.Module, traced: Trace, layer: str | None) -> tuple[str, Output]:
+    """A layer's name, and what it puts out at the use that is meant."""
     if layer is None:
-        maps = [step for step in traced.steps if _is_map(step)]
+        maps = [s for s in traced.steps if s.output.sees and s.output.sees.is_map(s.output.shape)]
         if not maps:
             raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
-        return maps[-1].name, maps[-1].use, maps[-1].out_shape, maps[-1].sees
+        return maps[-1].name, maps[-1].output
     if isinstance(layer, str) and layer in traced.outputs:
-        return layer, traced.uses[layer], *traced.outputs[layer]
+        return layer, traced.outputs[layer]
     if isinstance(layer, str) and layer in dict(model.named_modules()):
         raise ValueError(f"Layer {layer!r} is not used when the model runs in evaluation mode.")
     near = get_close_matches(str(layer), list(traced.outputs), n=3, cutoff=0.4) or list(traced.outputs)[:3]
     raise ValueError(f"There is no layer {layer!r}; there are {', '.join(map(repr, near))} and others.")
 
 
-def _is_map(step: Step) -> bool:
-    """Also where what became of rows and columns is not known, and the answer a refusal."""
-    if not isinstance(step.sees, Field):
-        return isinstance(step.sees, Unknown)
-    lost = any(axis.loose - {1} for axis in step.sees.axes) and len(step.out_shape) == 4
-    lost = lost and not step.sees.pooled
-    return lost or step.sees.is_map(step.out_shape)
-
-
-def _public(traced: Trace, name: str, field: Field | Unknown | None, shape: Shape) -> ReceptiveField:
-    if isinstance(field, Unknown):
-        raise ValueError(field.reason)
-    if field is None:
+def _public(name: str, output: Output) -> ReceptiveField:
+    if output.sees is None:
         raise ValueError("The layer does not see the input at all.")
     try:
-        return field.public(shape)
+        return output.sees.public(output.shape)
     except NoField as reason:
         layer = f"Layer {name!r}" if name else "The model"
-        raise ValueError(field.why or f"{layer} {reason}") from None
+        raise ValueError(output.sees.why or f"{layer} {reason}") from None
 
 
 def _unit_index(name: str, shape: Shape, unit: tuple[int, ...] | None) -> tuple:

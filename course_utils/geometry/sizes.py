@@ -51,15 +51,14 @@ def output_size(
     padding = checked_integer("padding", padding, 0)
     if ceil_mode:
         _check_pool_padding(padding, kernel_size)
-    reach = dilation * (kernel_size - 1) + 1
-    room = size + 2 * padding - reach
-    positions = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
+    reach, padded = dilation * (kernel_size - 1) + 1, size + 2 * padding
+    positions = (padded - reach + (stride - 1 if ceil_mode else 0)) // stride + 1
     if ceil_mode and (positions - 1) * stride >= size + padding:
         positions -= 1
     if positions < 1:
         raise ValueError(
-            f"A kernel that reaches over {reach} positions does not fit into {size + 2 * padding} "
-            f"(size {size}, padding {padding} on both sides); it may reach over at most {size + 2 * padding}."
+            f"A kernel that reaches over {reach} positions does not fit into {padded} (size {size}, padding "
+            f"{padding} on both sides); it may reach over at most {padded}."
         )
     return positions
 
@@ -79,11 +78,9 @@ def conv_layer(
     Arguments are those of `nn.Conv2d`: an int or a (height, width) pair, padding also "same" or "valid".
     Raises ValueError for every setting that torch refuses.
     """
-    channels, height, width = _image_shape(in_shape)
-    out_channels, groups = (
-        checked_integer("out_channels", out_channels, 1),
-        checked_integer("groups", groups, 1),
-    )
+    channels, *size = in_shape = _image_shape(in_shape)
+    out_channels = checked_integer("out_channels", out_channels, 1)
+    groups = checked_integer("groups", groups, 1)
     for name, count in (("in_channels", channels), ("out_channels", out_channels)):
         if count % groups:
             raise ValueError(f"{name} {count} cannot be split into {groups} equal groups; it must divide.")
@@ -92,23 +89,14 @@ def conv_layer(
     if padding == "same":
         if strides != (1, 1):
             raise ValueError(f'padding "same" needs stride 1, got stride {stride}.')
-        out_size = (height, width)
     else:
         pads = (0, 0) if padding == "valid" else _pair("padding", padding, 0, or_else=' or "same" or "valid"')
-        out_size = tuple(map(output_size, (height, width), kernel, strides, pads, dilations))
-    taps = channels // groups * prod(kernel)
-    out_shape = (out_channels, *out_size)
-    return LayerSize(
-        name="conv",
-        kind="conv",
-        in_shape=(channels, height, width),
-        out_shape=out_shape,
-        units=prod(out_shape),
-        weights=out_channels * taps,
-        biases=out_channels if bias else 0,
-        connections=prod(out_shape) * taps,
-        macs=prod(out_shape) * taps,
-    )
+        size = map(output_size, size, kernel, strides, pads, dilations)
+    weights = out_channels * (channels // groups) * prod(kernel)
+    out_shape = (out_channels, *size)
+    macs = prod(out_shape[1:]) * weights
+    biases = out_channels if bias else 0
+    return LayerSize("conv", "conv", in_shape, out_shape, prod(out_shape), weights, biases, macs, macs)
 
 
 def pool_layer(
@@ -124,25 +112,15 @@ def pool_layer(
     Arguments are those of `nn.MaxPool2d`; the stride is the kernel size where none is given.
     Raises ValueError for every setting that torch refuses, such as a padding of more than half the kernel.
     """
-    channels, height, width = _image_shape(in_shape)
+    channels, *size = in_shape = _image_shape(in_shape)
     kernel = _pair("kernel_size", kernel_size, 1)
     strides = kernel if stride is None else _pair("stride", stride, 1)
     pads, dilations = _pair("padding", padding, 0), _pair("dilation", dilation, 1)
     for pad, extent in zip(pads, kernel, strict=True):
         _check_pool_padding(pad, extent)
-    out_size = map(output_size, (height, width), kernel, strides, pads, dilations, (ceil_mode, ceil_mode))
-    out_shape = (channels, *out_size)
-    return LayerSize(
-        name="pool",
-        kind="pool",
-        in_shape=(channels, height, width),
-        out_shape=out_shape,
-        units=prod(out_shape),
-        weights=0,
-        biases=0,
-        connections=prod(out_shape) * prod(kernel),
-        macs=0,
-    )
+    out_shape = (channels, *map(output_size, size, kernel, strides, pads, dilations, [ceil_mode] * 2))
+    units = prod(out_shape)
+    return LayerSize("pool", "pool", in_shape, out_shape, units, 0, 0, units * prod(kernel), 0)
 
 
 def linear_layer(in_features: int, out_features: int, bias: bool = True) -> LayerSize:
@@ -150,25 +128,15 @@ def linear_layer(in_features: int, out_features: int, bias: bool = True) -> Laye
 
     Raises ValueError where a number of features is not a positive integer.
     """
-    in_features = checked_integer("in_features", in_features, 1)
-    out_features = checked_integer("out_features", out_features, 1)
-    return LayerSize(
-        name="linear",
-        kind="linear",
-        in_shape=(in_features,),
-        out_shape=(out_features,),
-        units=out_features,
-        weights=in_features * out_features,
-        biases=out_features if bias else 0,
-        connections=in_features * out_features,
-        macs=in_features * out_features,
-    )
+    inputs = checked_integer("in_features", in_features, 1)
+    outputs = checked_integer("out_features", out_features, 1)
+    pairs, biases = inputs * outputs, outputs if bias else 0
+    return LayerSize("linear", "linear", (inputs,), (outputs,), outputs, pairs, biases, pairs, pairs)
 
 
 def checked_integer(name: str, value: object, least: int) -> int:
     """`value` as an int, or a ValueError that says what `name` may be."""
-    # True counts as 1 for Python, but as a size it is a slip.
-    try:
+    try:  # True counts as 1 for Python, but as a size it is a slip
         number = None if isinstance(value, bool) else index(value)
     except TypeError:
         number = None
@@ -188,19 +156,14 @@ def _pair(name: str, value: object, least: int, or_else: str = "") -> tuple[int,
         raise ValueError(f"{name} must be {allowed}, got {value!r}.") from None
 
 
-def _image_shape(in_shape: object) -> tuple[int, int, int]:
+def _image_shape(in_shape: object) -> Shape:
     if not isinstance(in_shape, tuple | list) or len(in_shape) != 3:
         raise ValueError(f"in_shape must be (channels, height, width), got {in_shape!r}.")
-    channels, height, width = in_shape
-    return (
-        checked_integer("channels", channels, 1),
-        checked_integer("height", height, 1),
-        checked_integer("width", width, 1),
-    )
+    names = ("channels", "height", "width")
+    return tuple(checked_integer(name, n, 1) for name, n in zip(names, in_shape, strict=True))
 
 
 def _check_pool_padding(padding: int, kernel_size: int) -> None:
     if padding > kernel_size // 2:
-        raise ValueError(
-            f"Pooling takes a padding of at most half the kernel ({kernel_size // 2}), got {padding}."
-        )
+        most = kernel_size // 2
+        raise ValueError(f"Pooling takes a padding of at most half the kernel ({most}), got {padding}.")

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import overload
 
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.sizes import LayerSize, Shape
 
-# A layer that does several things (a convolution that pads its input first) is of the last of these kinds.
 KINDS = ["other", "identity", "copy", "reshape", "activation", "dropout", "norm", "add", "multiply", "concat"]
 KINDS += ["pad", "resize", "pool", "attention", "matmul", "recurrent", "linear", "conv_transpose", "conv"]
 
@@ -39,53 +37,44 @@ class LayerTable(Sequence):
         counts: dict[str, tuple[int, bool]],
         unused_params: int = 0,
     ):
+        """`counts` has the size of each parameter in a row, and whether it is a bias."""
         self._rows, self._in_shape, self._counts = tuple(rows), in_shape, counts
         self.unused_params = unused_params
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, index: int | str) -> LayerRow: ...
-    @overload
-    def __getitem__(self, index: slice) -> "LayerTable": ...
     def __getitem__(self, index):
-        if isinstance(index, str):
-            found = [row for row in self._rows if row.name == index]
-            if not found:
-                raise KeyError(f"no layer is called {index!r}")
-            return found[-1]
-        rows = self._rows[index]
-        return self._of(rows) if isinstance(index, slice) else rows
+        if isinstance(index, slice):
+            return self._of(self._rows[index])
+        if not isinstance(index, str):
+            return self._rows[index]
+        for row in reversed(self._rows):
+            if row.name == index:
+                return row
+        raise KeyError(f"no layer is called {index!r}")
 
     def _of(self, rows: Sequence[LayerRow]) -> "LayerTable":
         return LayerTable(rows, self._in_shape, self._counts)
 
     def only(self, *kinds: str) -> "LayerTable":
         """The rows of these kinds, such as "conv", "linear" and "pool": the ones that lecture 12 counts."""
-        have = dict.fromkeys(row.kind for row in self._rows)
         for kind in kinds:
             if kind not in KINDS:
-                raise ValueError(
-                    f"There is no layer of kind {kind!r}; in this table there are {', '.join(have)}."
-                )
+                have = ", ".join(dict.fromkeys(row.kind for row in self._rows))
+                raise ValueError(f"There is no layer of kind {kind!r}; in this table there are {have}.")
         return self._of([row for row in self._rows if row.kind in kinds])
 
     @property
     def total(self) -> LayerSize:
         """The sum over the rows; weights and biases that several rows share count once."""
-        used = [self._counts[name] for name in dict.fromkeys(n for row in self._rows for n in row.parameters)]
-        return LayerSize(
-            name="total",
-            kind="total",
-            in_shape=self._in_shape,
-            out_shape=self._rows[-1].out_shape if self._rows else self._in_shape,
-            units=sum(row.units for row in self._rows),
-            weights=sum(size for size, is_bias in used if not is_bias),
-            biases=sum(size for size, is_bias in used if is_bias),
-            connections=sum(row.connections for row in self._rows),
-            macs=sum(row.macs for row in self._rows),
+        units, connections, macs = (
+            sum(getattr(row, name) for row in self._rows) for name in ("units", "connections", "macs")
         )
+        used = [self._counts[name] for name in {name for row in self._rows for name in row.parameters}]
+        weights, biases = (sum(size for size, is_bias in used if is_bias == kind) for kind in (False, True))
+        shapes = (self._in_shape, self._rows[-1].out_shape if self._rows else self._in_shape)
+        return LayerSize("total", "total", *shapes, units, weights, biases, connections, macs)
 
     def __repr__(self) -> str:
         total = self.total
@@ -101,16 +90,11 @@ class LayerTable(Sequence):
         most = {name: max((getattr(row, name) for row in self._rows), default=0) for name in _BARS}
         head = "".join(f"<th>{name}</th>" for name in _HEADS)
         body = "".join(f"<tr>{_html_cells(row, most)}</tr>" for row in self._rows)
-        total = "".join(f"<td>{cell}</td>" for cell in _cells(self.total))
+        unused = f"<p>{self.unused_params:,} more parameters are not used in evaluation mode.</p>"
         return (
             f'{_STYLE}<div class="layer-table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
-            f"<tfoot><tr>{total}</tr></tfoot></table>{self._note()}</div>"
+            f"<tfoot><tr>{_html_cells(self.total)}</tr></tfoot></table>{unused if self.unused_params else ''}</div>"
         )
-
-    def _note(self) -> str:
-        if not self.unused_params:
-            return ""
-        return f"<p>{self.unused_params:,} more parameters are not used in evaluation mode.</p>"
 
 
 _HEADS = ["layer", "kind", "output", "units", "weights", "biases", "connections", "multiply-adds"]
@@ -136,29 +120,26 @@ _STYLE = """<style>
 
 def _cells(row: LayerSize) -> list[str]:
     numbers = [f"{getattr(row, name):,}" for name in _NUMBERS]
-    seen = _field_text(row.receptive_field) if isinstance(row, LayerRow) else ""
-    kind = row.kind if isinstance(row, LayerRow) else ""
+    of_layer = isinstance(row, LayerRow)
+    kind, seen = (row.kind, _field_text(row.receptive_field)) if of_layer else ("", "")
     return [row.name, kind, " × ".join(map(str, row.out_shape)), *numbers, seen]
 
 
 def _field_text(seen: ReceptiveField | None) -> str:
     if seen is None:
         return "–"
+    size, stride = (
+        str(pair[0]) if pair[0] == pair[1] else f"{pair[0]} × {pair[1]}" for pair in (seen.size, seen.stride)
+    )
     if seen.stride == (0, 0):
-        return "whole input" if seen.start == (0, 0) else _square(seen.size)
-    return f"{_square(seen.size)} ({_square(seen.stride)})"
+        return "whole input" if seen.start == (0, 0) else size
+    return f"{size} ({stride})"
 
 
-def _square(pair: tuple[int, int]) -> str:
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]} × {pair[1]}"
-
-
-def _html_cells(row: LayerRow, most: dict[str, int]) -> str:
-    first, numbers, last = _cells(row)[:3], _cells(row)[3:-1], _cells(row)[-1]
-    cells = [f"<td>{escape(cell)}</td>" for cell in first]
-    for name, text in zip(_NUMBERS, numbers, strict=True):
-        value = getattr(row, name)
-        bar = name in _BARS and value > 0
-        style = f' class="bar" style="--share: {100 * value / most[name]:.1f}%"' if bar else ""
-        cells.append(f"<td{style}>{text}</td>")
-    return "".join(cells) + f"<td>{last}</td>"
+def _html_cells(row: LayerSize, most: dict[str, int] | None = None) -> str:
+    """Cells of a row; behind some of the numbers a bar, as long as the number's share of the largest one."""
+    bars = [""] * len(_HEADS)
+    for place, name in enumerate(_NUMBERS, 3):
+        if most and name in most and (value := getattr(row, name)):
+            bars[place] = f' class="bar" style="--share: {100 * value / most[name]:.1f}%"'
+    return "".join(f"<td{bar}>{escape(cell)}</td>" for bar, cell in zip(bars, _cells(row), strict=True))
