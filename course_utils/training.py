@@ -32,6 +32,7 @@ Loss = Callable[..., Tensor]
 SGD_MOMENTUM = 0.9
 MAX_STEPS = "COURSE_MAX_STEPS"
 CUT_SENTENCE = "Training was cut short: no result of this run means anything."
+CUT_IMAGES = 500  # that `evaluate` looks at then
 
 
 @dataclass(repr=False)
@@ -172,7 +173,8 @@ def fit(
     does not run either; the history is also `model.history`, as in Keras.
 
     Tests of whole notebooks set the environment variable COURSE_MAX_STEPS: `fit` then takes about so many steps,
-    as many epochs of fewer images, at least one batch each, and prints a sentence that says so.
+    as many epochs of fewer images, at least one batch each, `evaluate` gives the answers for the first 500 images
+    again and again, and both print a sentence that says so.
     Source: Smith & Topin 2018 (one cycle); Goyal et al. 2017, section 5.3 (no decay on normalisation);
     Jordan et al. 2024 (Muon).
     """
@@ -244,8 +246,12 @@ def evaluate(
     ks = checked_ks(ks)
     _check_images("images", images)
     device = _device_of(model)
-    batches = images.batches(batch_size)
-    total = math.ceil(len(images) / batch_size)
+    seen = images
+    if MAX_STEPS in os.environ and len(images) > CUT_IMAGES:
+        seen = images.subset(CUT_IMAGES)
+        print(CUT_SENTENCE)
+    batches = seen.batches(batch_size)
+    total = math.ceil(len(seen) / batch_size)
     bar = tqdm(batches, total=total, disable=not progress, delay=1, leave=False, desc="evaluate")
     try:
         with unchanged(model), torch.inference_mode():
@@ -254,6 +260,8 @@ def evaluate(
     except Exception as error:
         raise ValueError(_why(error, model, images.images.dtype)) from error
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
+    if seen is not images:
+        logits = logits[torch.arange(len(images)) % len(seen)]
     targets = images.labels.cpu()
     errors = topk_errors(logits, targets, ks)
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)

@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from course_utils.data import ImageSet
-from course_utils.training import CUT_SENTENCE, History, fit
+from course_utils.training import CUT_IMAGES, CUT_SENTENCE, History, evaluate, fit
 
 VIEW = execute.WIDGET_VIEW
 PNG = "iVBORw0KGgo="
@@ -255,7 +255,7 @@ def test_a_run_cut_short_says_so_and_may_miss_results_only_where_a_tag_says_so(t
     nbformat.write(notebook, tmp_path / "01_a.ipynb")
     assert run_main(monkeypatch, tmp_path, *cut) == 0
     cells = nbformat.read(tmp_path / "cut" / "01_a.ipynb", as_version=4).cells
-    assert cells[0].outputs[0].text == f"{CUT_SENTENCE}\n24 3\n"
+    assert cells[0].outputs[0].text == f"{CUT_SENTENCE}\n{execute.CUT['COURSE_MAX_STEPS']} 3\n"
     assert cells[2].outputs[0].data["text/plain"] == "''"
 
 
@@ -265,6 +265,23 @@ def test_a_run_cut_short_is_never_stored_as_a_lecture(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     assert run_main(monkeypatch, tmp_path, *arguments) == 1
     assert "--cut needs --copies elsewhere" in capsys.readouterr().err
+
+
+def test_cut_evaluation_has_an_answer_for_every_image(monkeypatch, capsys):
+    images = ImageSet(torch.randn(1203, 1, 4, 4), torch.arange(1203) % 3, ("a", "b", "c"))
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    monkeypatch.delenv("COURSE_MAX_STEPS", raising=False)
+    whole = evaluate(net, images, ks=(1,), progress=False)
+    assert CUT_SENTENCE not in capsys.readouterr().out
+    monkeypatch.setenv("COURSE_MAX_STEPS", "3")
+    cut = evaluate(net, images, ks=(1,), progress=False)
+    assert CUT_SENTENCE in capsys.readouterr().out
+    first = whole.logits[:CUT_IMAGES]
+    assert torch.equal(cut.logits, torch.cat([first, first, first])[:1203])
+    assert torch.equal(cut.targets, whole.targets)
+    small = images.subset(CUT_IMAGES)
+    assert torch.equal(evaluate(net, small, ks=(1,), progress=False).logits, first)
+    assert CUT_SENTENCE not in capsys.readouterr().out
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -288,6 +288,7 @@ def test_scaled_widths():
 # Behaviour
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
@@ -340,6 +341,7 @@ def test_mini_googlenet_is_the_same_class():
 # Settings that do not fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "training", "smallest"),
     [

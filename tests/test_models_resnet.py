@@ -70,6 +70,7 @@ def randomise(model: nn.Module) -> None:
 # torchvision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", QUICK_AND_SLOW)
 def test_outputs_are_torchvisions(depth):
     with torch.device("meta"):
@@ -146,6 +147,7 @@ def test_table_1_weights_by_row(depth, blocks):
     assert model.fc.weight.shape == (1000, in_channels)
 
 
+@pytest.mark.slow
 def test_depth_counts_the_weight_layers():
     with META:
         for depth, build in FAMILY.items():
@@ -163,7 +165,7 @@ def test_depth_counts_the_weight_layers():
     [
         (18, 1.8, 1.814, 1.814),
         (34, 3.6, 3.664, 3.664),
-        (50, 3.8, 3.858, 4.089),
+        pytest.param(50, 3.8, 3.858, 4.089, marks=pytest.mark.slow),
         pytest.param(101, 7.6, 7.570, 7.801, marks=pytest.mark.slow),
         pytest.param(152, 11.3, 11.282, 11.514, marks=pytest.mark.slow),
     ],
@@ -178,6 +180,7 @@ def test_table_1_operations(depth, printed, v1, v1_5):
     assert abs(v1 - printed) < 0.07  # the paper cuts 3.664 and 3.858 down
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plain", "residual"), [(plain18, resnet18), (plain34, resnet34)])
 def test_plain_networks_are_the_residual_ones_without_shortcuts(plain, residual):
     with META:
@@ -298,6 +301,7 @@ def test_gradients_reach_every_parameter(name):
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_torch_fx_traces_it(name):
     model = MODELS[name]().eval()

@@ -44,7 +44,7 @@ COVERS = {
 }  # a cell's tag, and JupyterLab's word
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 900
-CUT = {"COURSE_MAX_STEPS": "24"}  # the environment that cuts training short, see course_utils.training.fit
+CUT = {"COURSE_MAX_STEPS": "6"}  # the environment that cuts training short, see course_utils.training.fit
 TRAINED = "trained"  # of cells that assert what only whole training reaches
 PALETTE_ERROR = 0.1  # of 255, the mean over a picture: antialiased charts stay below it, photographs do not
 

@@ -60,6 +60,7 @@ def moves_of(explorer, count: int, seed: int) -> list[dict]:
     return moves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bare_python_draws_what_the_kernel_draws(name, alone):
     start = {"depth": 8} if name == "residual" else {}

@@ -12,7 +12,7 @@ from course_utils.explorers.measured import _BUILD, MEASURED
 from course_utils.explorers.network import COUNTED, NETWORKS, SIZES, every_key, table_key
 from course_utils.geometry import layer_table
 
-SHARED = network_explorer()
+SHARED = cache(network_explorer)  # built by the first test that calls it
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,7 @@ def check(check_picture):
     return checked
 
 
+@pytest.mark.slow
 @settings(max_examples=3 * settings.default.max_examples // 2)
 @given(
     values=st.fixed_dictionaries(
@@ -36,7 +37,7 @@ def check(check_picture):
     )
 )
 def test_any_setting_shows_what_geometry_says(values, check):
-    e = SHARED.set(**values)
+    e = SHARED().set(**values)
     assert len(e.svg.encode()) <= 40_000
     name, size = values["network"], values["input_size"]
     if e.problem is None:
@@ -93,9 +94,9 @@ def test_what_is_not_offered_is_refused():
 
 
 def test_every_key_is_all_that_the_menus_can_ask_for():
-    controls = SHARED.controls
+    controls = SHARED().controls
     offered = len(controls["network"].options) * len(controls["input_size"].options) * 2
-    assert len(set(every_key())) == offered and table_key(SHARED.values) in set(every_key())
+    assert len(set(every_key())) == offered and table_key(SHARED().values) in set(every_key())
     assert all(size in SIZES for size in (28, 32, 224, 227))
 
 

@@ -1,6 +1,7 @@
 """receptive_field_explorer against geometry: boxes, clipping, measured fields, and any order of settings."""
 
 import asyncio
+from functools import cache
 
 import pytest
 import torch
@@ -19,28 +20,37 @@ def network_layers(name):
     return drawing.network_layers(name, MEASURED)
 
 
-SHARED = receptive_field_explorer()
+SHARED = cache(receptive_field_explorer)  # built by the first test that calls it
 ORDER = ("photo", "network", "effective", "layer", "row", "column")
-PHOTOS = [value for _, value in SHARED.controls["photo"].options]
-LABELS = sorted({layer.label for name in FIELD_NETWORKS for layer in network_layers(name)})
 
 
+@st.deferred
+def photos():
+    return st.sampled_from([value for _, value in SHARED().controls["photo"].options])
+
+
+@st.deferred
+def labels():
+    return st.sampled_from(sorted({layer.label for name in FIELD_NETWORKS for layer in network_layers(name)}))
+
+
+@pytest.mark.slow
 @settings(max_examples=2 * settings.default.max_examples)
 @given(
     values=st.fixed_dictionaries(
         {},
         optional={
-            "photo": st.sampled_from(PHOTOS),
+            "photo": photos,
             "network": st.sampled_from(list(FIELD_NETWORKS)),
             "effective": st.sampled_from([BOX, UNTRAINED, TRAINED]),
-            "layer": st.sampled_from(LABELS),
+            "layer": labels,
             "row": st.integers(0, 300),
             "column": st.integers(0, 300),
         },
     )
 )
 def test_any_setting_shows_what_geometry_says(values, check_picture):
-    e = SHARED.set(**values)
+    e = SHARED().set(**values)
     assert e.problem is None
     check_picture(e.svg)
     state, network = e.state, e.values["network"]
@@ -63,9 +73,10 @@ def test_any_setting_shows_what_geometry_says(values, check_picture):
 @pytest.mark.parametrize("network", list(FIELD_NETWORKS))
 def test_every_layers_name_has_room(network, check_picture):
     for layer in network_layers(network):
-        check_picture(SHARED.set(network=network, layer=layer.label, effective=BOX).svg)
+        check_picture(SHARED().set(network=network, layer=layer.label, effective=BOX).svg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIELD_NETWORKS)
 def test_layers_are_geometrys(name):
     entry = _FIELD_BUILD[name]

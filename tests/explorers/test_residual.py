@@ -1,5 +1,6 @@
 """residual_explorer against autograd, hooks and what theory says of scaled weights."""
 
+from functools import cache
 from itertools import product
 
 import pytest
@@ -29,7 +30,7 @@ def key(depth, skip, norm, scale, seed):
     return f"signals/{depth}/{skip:d}/{norm:d}/{scale}/{seed}"
 
 
-SHARED = residual_explorer()
+SHARED = cache(residual_explorer)  # built by the first test that calls it
 IMAGES, LABELS = torch.randn(6, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(6)
 
 
@@ -74,6 +75,7 @@ def test_the_model_is_left_as_it_was(training):
     assert not any(m._forward_hooks for m in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip", [True, False])
 def test_the_networks_are_those_a_reader_builds(skip):
     torch.manual_seed(3)
@@ -121,18 +123,20 @@ def test_every_key_is_all_that_the_controls_can_ask_for():
     assert set(keys) == asked and len(keys) == len(asked) == 6 * 2 * 2 * 5 * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_what_the_lecture_says_of_56_layers(seed):
     """Gradients of the plain network with batch norm grow towards the front; shortcuts keep them level."""
     at = {"depth": 56, "seed": seed, "scale": 1.0}
     plain, shortcut = (
-        SHARED.set(norm=True, skip=skip, **at).state["gradient_ratio"] for skip in (False, True)
+        SHARED().set(norm=True, skip=skip, **at).state["gradient_ratio"] for skip in (False, True)
     )
     assert plain > 300 and shortcut < plain / 10
-    assert SHARED.set(norm=False, skip=False, **at).state["activation_ratio"] < 0.01
-    assert SHARED.set(norm=False, skip=True, **at).state["activation_ratio"] > 100
+    assert SHARED().set(norm=False, skip=False, **at).state["activation_ratio"] < 0.01
+    assert SHARED().set(norm=False, skip=True, **at).state["activation_ratio"] > 100
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     depth=st.sampled_from(residual.DEPTHS[:4]),
@@ -142,16 +146,17 @@ def test_what_the_lecture_says_of_56_layers(seed):
     seed=st.integers(0, 9),
 )
 def test_every_setting_has_a_picture(check_picture, depth, skip, norm, scale, seed):
-    e = SHARED.set(depth=depth, skip=skip, norm=norm, scale=scale, seed=seed)
+    e = SHARED().set(depth=depth, skip=skip, norm=norm, scale=scale, seed=seed)
     assert e.problem is None and len(e.state["gradients"]) == depth - 1
     check_picture(e.svg)
     assert f"{'residual' if skip else 'plain'}, {depth} layers" in e.svg
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [min(residual.SCALES), max(residual.SCALES)])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_extreme_networks_have_a_picture(preset, scale, check_picture):
-    e = SHARED.set(preset=preset, seed=0)
+    e = SHARED().set(preset=preset, seed=0)
     assert e.controls["preset"].value == preset
     check_picture(e.svg)
     check_picture(e.set(scale=scale).svg)

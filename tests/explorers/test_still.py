@@ -53,6 +53,7 @@ def jumped(before, after):
     return {words: (before[words], after[words]) for words in both if before[words] != after[words]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["conv", "inception", "network", "receptive_field", "residual", "topk", "vgg"]
 )

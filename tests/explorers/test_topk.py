@@ -101,6 +101,7 @@ def test_initial_values():
         topk_explorer(PHOTOS, LOGITS, CLASSES, k=11)
 
 
+@pytest.mark.slow
 def test_with_the_courses_photos_and_classifier(check_picture):
     e = topk_explorer()
     ranks = {}

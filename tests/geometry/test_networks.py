@@ -235,6 +235,7 @@ def side(model, layer=None, shape=IMAGE):
     return field.size[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "published"),
     [
@@ -256,6 +257,7 @@ def test_last_feature_map(name, published):
     assert side(on_meta(name)) == published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "size", "gmacs"), [(50, 483, 3.858), (101, 1027, 7.570), (152, 1507, 11.282)]
 )
@@ -289,6 +291,7 @@ def test_layers_of_alexnet_and_vgg():
         assert [row.receptive_field.size[0] for row in table[:5]] == pools
 
 
+@pytest.mark.slow
 def test_googlenet_with_the_papers_5x5():
     model = copy.deepcopy(on_meta("googlenet"))
     for name, module in model.named_modules():

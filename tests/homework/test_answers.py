@@ -55,6 +55,7 @@ def test_wrong_answers_lose_points_and_hear_why(week, task):
     assert heard == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("week, task", TASKS)
 def test_right_answers_in_other_words_earn_every_point(week, task):
     stored = answers(RIGHT, week, task)
