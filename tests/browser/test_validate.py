@@ -23,6 +23,6 @@ def test_validate_runs_all_and_lists_the_tests_that_fail(browser, tmp_path):
         results = lab.page.get_by_role("dialog").filter(has_text="Validation Results")
         expect(results).to_contain_text("The following cell failed")
         expect(results).to_contain_text("'wide'")
-        expect(results).to_contain_text("is not written yet")
+        expect(results).to_contain_text("is still empty")
         lab.screenshot("validate", results)
         lab.close()
