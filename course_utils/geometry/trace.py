@@ -425,7 +425,10 @@ class Recorder(TorchFunctionMode):
         tensor = next(tensors_in(output), None)
         if tensor is None or step.tracked or self.operations.sees(tensor):
             return tensor is not None
-        return bool(step.parameters) and not any(map(self.operations.parameters, tensors_in(given)))
+        if not step.parameters or any(map(self.operations.parameters, tensors_in(given))):
+            return False
+        self.operations.learn(tensor)  # a constant to what follows, and no longer made of weights
+        return True
 
     def _free_name(self, function: str) -> str:
         """The function's name behind its module's, numbered from the second on."""

@@ -479,6 +479,21 @@ def test_what_comes_behind_a_layer_does_not_matter():
     assert receptive_field(model, SHAPE, "conv").size == (3, 3)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("inplace", [True, False])
+def test_every_layer_of_a_chain_on_constants_is_a_row(bias, inplace):
+    """Swin's relative positions: a small network reads a table of coordinates, whatever the image is."""
+    positions = nn.Sequential(nn.Linear(2, 5), nn.ReLU(inplace), nn.Linear(5, 3, bias=bias), nn.Linear(3, 4))
+    model = Net(lambda net, x: net.conv(x) + net.positions(net.table).mean(), conv=conv(2, 4, 3))
+    model.positions = positions
+    model.register_buffer("table", torch.randn(7, 2))
+    with FlopCounterMode(display=False) as counter:
+        model(torch.randn(1, *SHAPE))
+    table = layer_table(model, SHAPE)
+    assert 2 * table.total.macs == counter.get_total_flops()
+    assert {"positions.0", "positions.2", "positions.3"} <= {row.name for row in table}
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
