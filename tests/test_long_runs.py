@@ -1,4 +1,4 @@
-"""The stored long runs of lectures 5 and 6: all of them, once, and repeatable."""
+"""The stored long runs of lectures 4 to 6: all of them, once, and repeatable."""
 
 import itertools
 

@@ -31,7 +31,6 @@ def put(path, content):
     path.write_bytes(content if isinstance(content, bytes) else nbformat.writes(content).encode())
 
 
-@pytest.mark.slow
 def test_without_any_submission(course, submitted):
     assert find(course, submitted) == []
 

@@ -97,7 +97,7 @@ def key_terms(path: Path) -> list[str]:
 
 
 def course_until(path: Path) -> list[tuple[str, str]]:
-    """Where, and the running text, of all prose from the first lecture of the second edition to this one."""
+    """Where, and the running text, of all prose from the first lecture to this one."""
     before = [lecture for lecture in NOTEBOOKS if lecture.name <= path.name]
     return [(f"{p.stem}, cell {n}", readable(text)) for p in before for n, text in prose(p)]
 

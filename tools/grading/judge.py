@@ -38,9 +38,7 @@ from grading.wire import HEAD, LARGEST_FRAME, Decoder, Opaque, WireError, dumps,
 
 STOPPED = "StoppedByGrader"
 GRACE = 4.0  # seconds that a call has to end after its time
-READY = (
-    300.0  # seconds that a process has to begin: on a busy machine importing torch alone may take a minute
-)
+READY = 300.0  # seconds that a process has to begin: importing torch may take a busy machine a minute
 MOST_STARTS = 12
 KINDS = tuple(sorted({getattr(Parameter, name) for name in dir(Parameter) if name.isupper()}))
 WATCHED = ("torch", "torch.nn.functional")  # a test may replace their functions to see them called

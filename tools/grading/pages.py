@@ -29,9 +29,7 @@ img {{ max-width: 100%; }}
 </style></head><body>
 <h1>{title}</h1>
 """
-FOLDED = (
-    r"<details><summary>(.*?)</summary>|</details>"  # the hints of a week; all other HTML is shown as it is
-)
+FOLDED = r"<details><summary>(.*?)</summary>|</details>"  # a week's hints; other HTML is shown as it is
 markdown = mistune.create_markdown(escape=True, plugins=["table"])
 
 
