@@ -26,6 +26,8 @@ from course_utils.data import Augment, ImageSet
 from course_utils.measurements import remember, unchanged
 from course_utils.metrics import checked_ks, topk_errors
 from course_utils.muon import Muon
+from course_utils.side_by_side import Interrupted, end_if_stopped, others_go_on
+from course_utils.side_by_side import side_by_side as side_by_side
 from course_utils.words import percent, plural
 
 Loss = Callable[..., Tensor]
@@ -68,18 +70,12 @@ class History:
         return f"History({len(self.losses):,} steps{''.join(errors)}) {self.stopped}".rstrip()
 
 
-class FitInterrupted(KeyboardInterrupt):
-    """The stop button or Ctrl-C in the middle of `fit`; `history` is what the run left behind.
-
-    Like every KeyboardInterrupt it also ends the cell around `fit`, and Run All; IPython shows its sentence alone.
-    """
+class FitInterrupted(Interrupted):
+    """The stop button or Ctrl-C in the middle of `fit`; `history` is what the run left behind."""
 
     def __init__(self, history: History) -> None:
         super().__init__(history.stopped)
         self.history = history
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,12 +201,14 @@ def fit(
             if steps >= steps_per_epoch and len(train) % batch_size == 1:
                 _try_one_image(model, train, batch_size)
             autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
-            while len(history.losses) < steps and not history.stopped:
-                epoch = islice(schedule, steps_per_epoch)
-                _train_epoch(model, optimisers, loss, autocast, epoch, history, bar, classes)
-                if test is not None and not history.stopped:
-                    history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
-                    _show(bar, history, refresh=True)
+            draws = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in model.modules())
+            with others_go_on(alone=draws):  # from the one generator that all runs share
+                while len(history.losses) < steps and not history.stopped:
+                    epoch = islice(schedule, steps_per_epoch)
+                    _train_epoch(model, optimisers, loss, autocast, epoch, history, bar, classes)
+                    if test is not None and not history.stopped:
+                        history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
+                        _show(bar, history, refresh=True)
     except KeyboardInterrupt:
         history.stopped = (
             f"Interrupted after {len(history.losses):,} of {steps:,} steps. The model is kept as it is now, "
@@ -254,7 +252,7 @@ def evaluate(
     total = math.ceil(len(seen) / batch_size)
     bar = tqdm(batches, total=total, disable=not progress, delay=1, leave=False, desc="evaluate")
     try:
-        with unchanged(model), torch.inference_mode():
+        with unchanged(model), torch.inference_mode(), others_go_on():
             model.eval()
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in bar])
     except Exception as error:
@@ -277,6 +275,7 @@ def _train_epoch(
     start = time.perf_counter()
     try:
         for rate, (images, targets) in rates_and_batches:
+            end_if_stopped()
             targets = targets.to(device)
             with autocast:
                 outputs = model(_on(device, images))
