@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import TypeVar
 
 import torch
@@ -41,7 +42,9 @@ def side_by_side(
     )
     with torch.random.fork_rng(devices=[]), tqdm(total=len(cases), desc=desc) as bar:
         # the last first: they tend to be the largest, and the small ones then fill what is left
-        runs = waiting = [pool.submit(_in_turn, run, case) for case in reversed(cases)][::-1]
+        runs = waiting = [pool.submit(copy_context().run, _in_turn, run, case) for case in reversed(cases)][
+            ::-1
+        ]
         try:
             while waiting:  # at most 0.2 s each, since the stop button waits as long
                 ended, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
 from course_utils.data import ImageSet
@@ -97,3 +99,15 @@ def test_the_stop_button_ends_all():
     with pytest.raises(Interrupted, match=r"^Interrupted when 0 of 3 networks were done\.$"):
         side_by_side(trained, [(0, 0.0, 10**6), (1, 0.5, 10**6), (2, 0.0, 10**6)], at_once=2)
     assert trained(0, 0.0)[0]
+
+
+@pytest.mark.slow
+def test_what_a_run_prints_stands_below_the_cell():
+    source = "from course_utils.side_by_side import side_by_side\n"
+    source += "side_by_side(lambda n: print(f'run {n}'), [(n,) for n in range(4)], at_once=2);"
+    notebook = new_notebook(cells=[new_code_cell(source)])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    printed = "".join(
+        o.text for o in notebook.cells[0].outputs if o.output_type == "stream" and o.name == "stdout"
+    )
+    assert sorted(printed.split("\n")) == ["", "run 0", "run 1", "run 2", "run 3"]
