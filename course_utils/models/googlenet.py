@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
+from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
 from course_utils.models.layers import initialise, local_response_norm
 from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
 
@@ -98,9 +98,7 @@ class InceptionAux(nn.Module):
         super().__init__()
         channels, features = _scale(128, width), _scale(1024, width)
         self.pool = nn.AdaptiveAvgPool2d(4)
-        if (
-            paper_pool
-        ):  # the adaptive one then changes nothing at the paper's 14x14, and lets larger images pass
+        if paper_pool:  # the adaptive one changes nothing at the paper's 14x14, and lets larger images pass
             self.pool = nn.Sequential(nn.AvgPool2d(5, stride=3), self.pool)
         self.conv = conv(in_channels, channels, 1)
         self.fc1 = nn.Linear(channels * 4 * 4, features)
@@ -154,8 +152,12 @@ class GoogLeNet(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, width=width)
-        check_stem(stem)
-        _check_modules(modules, aux_logits)
+        if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
+            raise ValueError(
+                f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}."
+            )
+        if aux_logits and not set(AUX_AFTER) <= set(modules):
+            raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")
         self.in_channels, self.aux_logits = in_channels, aux_logits
 
         conv = partial(ConvBlock, batch_norm=batch_norm)
@@ -182,30 +184,24 @@ class GoogLeNet(nn.Module):
             if aux_logits and name in AUX_AFTER:
                 head = InceptionAux(conv, channels, num_classes, paper_aux, width)
                 self.add_module(AUX_AFTER[name], head)
-
-        before_aux1 = list(self.children()).index(self.inception4a) if aux_logits and paper_aux else None
-        chain = [getattr(layer, "conv", layer) for layer in self.children()]
-        self.min_size = self.min_size_training = smallest_size(chain)
-        if before_aux1:  # a 5x5 window has to fit
-            self.min_size_training = smallest_size(chain[:before_aux1], 5)
+        self.min_size = smallest_size(getattr(layer, "conv", layer) for layer in self.children())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
         initialise(self, initialisation)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
-        with_aux = self.training and self.aux_logits
-        check_images(x, self.in_channels, self.min_size_training if with_aux else self.min_size, "GoogLeNet")
+        check_images(x, self.in_channels, self.min_size, "GoogLeNet")
         auxiliary = []
         for name, layer in self.named_children():
-            if name.startswith("aux"):
-                auxiliary += [layer(x)] if with_aux else []
-            elif name == "avgpool":
+            if name == "avgpool":
                 break
-            else:
+            if not name.startswith("aux"):
                 x = layer(x)
+            elif self.training:
+                auxiliary.append(layer(x))
         logits = self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
-        return GoogLeNetOutputs(logits, *reversed(auxiliary)) if with_aux else logits
+        return GoogLeNetOutputs(logits, *reversed(auxiliary)) if auxiliary else logits
 
 
 def googlenet(variant: str = "paper", aux_logits: bool = True, **options) -> GoogLeNet:
@@ -226,9 +222,8 @@ def googlenet(variant: str = "paper", aux_logits: bool = True, **options) -> Goo
 def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> GoogLeNet:
     """GoogLeNet for 28x28 images: the same class with fewer channels and modules, and a smaller stem.
 
-    `options` go to `GoogLeNet`, with these defaults: modules=MINI_MODULES, width=16, stem=(3, 2, 1),
-    batch_norm=True, lrn=False, aux_logits=False, paper_aux=False (its 5x5 windows do not fit into 7x7 maps),
-    dropout=0. Raises ValueError for arguments that do not fit.
+    `options` go to `GoogLeNet` in place of what stands below. Its auxiliary classifiers stand on 7x7 maps, of
+    which the paper's pooling would leave one number.
     """
     small = {"modules": MINI_MODULES, "width": 16, "stem": (3, 2, 1), "batch_norm": True, "dropout": 0.0}
     small |= dict.fromkeys(("lrn", "aux_logits", "paper_aux"), False)
@@ -249,10 +244,3 @@ def auxiliary_loss(outputs: Tensor | GoogLeNetOutputs, targets: Tensor) -> Tenso
 
 def _scale(channels: int, width: int) -> int:
     return max(1, round(channels * width / FULL_WIDTH))
-
-
-def _check_modules(modules: Sequence[str], aux_logits: bool) -> None:
-    if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
-        raise ValueError(f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}.")
-    if aux_logits and not set(AUX_AFTER) <= set(modules):
-        raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")

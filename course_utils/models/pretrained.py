@@ -70,8 +70,5 @@ def _published(name: str) -> dict[str, torch.Tensor]:
 def _add_rescaling(model: nn.Module) -> None:
     """Let it take ImageNet's normalisation: it was trained on pixels from -1 to 1 (torchvision's transform_input)."""
     model.rescale = Rescale(mean=0.5, std=0.5)
-    model.register_forward_pre_hook(_rescale_input)  # a layer would change the names in `state_dict`
-
-
-def _rescale_input(model: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
-    return model.rescale(*inputs)
+    # A hook, since a layer would change the names in `state_dict`
+    model.register_forward_pre_hook(lambda model, images: model.rescale(*images))
