@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from numbers import Integral
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,25 +24,17 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue; the constants of every torchvision ImageNet model
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LONGEST = 20  # times as long as wide
-
-FASHION_MNIST_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+FASHION_MNIST_CLASSES = "T-shirt/top|Trouser|Pullover|Dress|Coat|Sandal|Shirt|Sneaker|Bag|Ankle boot"
 FASHION_MNIST_MD5 = {  # published with the data set (Xiao, Rasul & Vollgraf 2017, README)
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
     "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
 }
+CURE = (
+    "the data come with the course's repository: get them back there with `git checkout -- data`, or set "
+    "COURSE_DATA to the folder `data` of a clone."
+)
 
 Augment = Callable[..., Tensor]
 
@@ -50,13 +43,6 @@ def data_folder() -> Path:
     """The folder that the environment variable COURSE_DATA names, else `data` of the course's repository."""
     named = os.environ.get("COURSE_DATA")
     return Path(named).expanduser() if named else Path(__file__).resolve().parents[1] / "data"
-
-
-def _cure(part: str) -> str:
-    return (
-        f"the data come with the course's repository: get them back there with `git checkout -- data/{part}`, "
-        f"or set COURSE_DATA to the folder `data` of a clone."
-    )
 
 
 # Labelled images in memory
@@ -82,11 +68,11 @@ class ImageSet:
         _check_images(self.images)
         for values in (self.mean, self.std):
             _per_channel(values, self.images)
-        if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.long or self.labels.ndim != 1:
-            raise ValueError(f"labels must be a long tensor of shape [N], not {described(self.labels)}.")
-        if len(self.labels) != len(self.images):
-            raise ValueError(f"{len(self.images)} images need as many labels, not {len(self.labels)}.")
-        low, high = map(int, self.labels.aminmax()) if len(self.labels) else (0, -1)
+        is_long = isinstance(self.labels, Tensor) and self.labels.dtype == torch.long
+        if not is_long or self.labels.shape != self.images.shape[:1]:
+            wanted = f"a long tensor of shape [{len(self)}], one for each image"
+            raise ValueError(f"labels must be {wanted}, not {described(self.labels)}.")
+        low, high = map(int, self.labels.aminmax()) if len(self) else (0, -1)
         if low < 0 or high >= len(self.classes):
             raise ValueError(f"labels must lie in 0 to {len(self.classes) - 1}, not {low} to {high}.")
 
@@ -94,7 +80,7 @@ class ImageSet:
         return len(self.images)
 
     def __repr__(self) -> str:
-        size = "x".join(str(n) for n in self.images.shape[1:])
+        size = "x".join(map(str, self.images.shape[1:]))
         return f"ImageSet({len(self):,} images of {size}, {len(self.classes)} classes)"
 
     def batches(
@@ -112,8 +98,7 @@ class ImageSet:
         `functools.partial(random_crop, padding=2)` fit as they are.
         Raises ValueError for a batch size below 1.
         """
-        if not isinstance(batch_size, Integral) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
+        _check_whole("batch_size", batch_size, 1)
         order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
 
         def batch(start: int) -> tuple[Tensor, Tensor]:
@@ -141,44 +126,38 @@ class ImageSet:
         number of classes.
         """
         if isinstance(which, Integral) and not isinstance(which, bool):
-            which = self._choose(which, balanced, generator)
+            rows = self._choose(which, balanced, generator)
         elif balanced or generator is not None:
             raise ValueError("balanced and generator choose images for a number, not for given indices.")
-        indices = self._indices(which).to(self.labels.device)
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        else:
+            rows = self._rows(which)
+        rows = rows.to(self.labels.device)
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
-    def _indices(self, which: Sequence[int] | Tensor) -> Tensor:
+    def _rows(self, which: Sequence[int] | Tensor) -> Tensor:
+        """What NumPy, which knows lists, ranges, arrays and masks of any kind, finds at `which`."""
         try:
-            indices = which.numpy(force=True) if isinstance(which, Tensor) else np.array(which)
-        except (TypeError, ValueError, RuntimeError):
-            indices = np.array(which, dtype=object)
-        if indices.shape == (0,):
-            return torch.zeros(0, dtype=torch.long)
-        if indices.ndim != 1 or indices.dtype.kind not in "biu":
-            raise ValueError(f"a subset takes a number, whole numbers or a mask, not {which!r:.60}.")
-        if indices.dtype.kind == "b":
-            if len(indices) != len(self):
-                raise ValueError(f"a mask for {len(self)} images needs that length, not {len(indices)}.")
-            indices = indices.nonzero()[0]
-        elif not -len(self) <= indices.min() <= indices.max() < len(self):
-            raise ValueError(f"indices must lie within the {len(self)} images of the set.")
-        return torch.from_numpy(indices.astype(np.int64))
+            where = which.numpy(force=True) if isinstance(which, Tensor) else np.array(which)
+            rows = np.arange(len(self))[where if where.size else []]
+        except (TypeError, ValueError, IndexError, RuntimeError):
+            rows = np.array(None)
+        if rows.ndim != 1 or where.ndim != 1:
+            allowed = f"a number, whole numbers from -{len(self)} to {len(self) - 1} or a mask of {len(self)}"
+            raise ValueError(f"a subset takes {allowed}, not {' '.join(repr(which).split()):.60}.")
+        return torch.from_numpy(rows)
 
     def _choose(self, count: int, balanced: bool, generator: torch.Generator | None) -> Tensor:
-        if not 0 <= count <= len(self):
-            raise ValueError(f"a subset of {len(self)} images has 0 to {len(self)} images, not {count}.")
         order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
-        if not balanced:
-            return order[:count]
-        per_class, rest = divmod(count, len(self.classes))
-        if rest:
-            raise ValueError(f"{count} images cannot be shared equally among {len(self.classes)} classes.")
-        labels = self.labels.cpu()[order]
-        members = [(labels == label).nonzero()[:per_class, 0] for label in range(len(self.classes))]
-        for name, found in zip(self.classes, members, strict=True):
-            if len(found) < per_class:
-                raise ValueError(f"class {name!r} has {len(found)} images, not the {per_class} asked for.")
-        return order[torch.cat(members).sort().values]
+        groups = [torch.arange(len(self))]
+        if balanced:
+            labels = self.labels.cpu()[order]
+            groups = [(labels == label).nonzero()[:, 0] for label in range(len(self.classes))]
+        fewest = min(map(len, groups))
+        each, rest = divmod(count, len(groups))
+        if rest or not 0 <= each <= fewest:
+            allowed = f"0 to {fewest}{f' images of each of the {len(groups)} classes' if balanced else ''}"
+            raise ValueError(f"a subset of {len(self)} images has {allowed}, not {count} in all.")
+        return order[torch.cat([group[:each] for group in groups]).sort().values]
 
     def pixels(self) -> Tensor:
         """The images as they look: normalisation undone, values 0 (black) to 1."""
@@ -213,11 +192,15 @@ def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     return numbers.view(-1, 1, 1).to(images.device)
 
 
-def _check_images(images: Tensor, channels: int | None = None) -> None:
-    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
-        raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {described(images)}.")
-    if channels not in (None, images.shape[1]):
-        raise ValueError(f"colours need images with {channels} channels, not {images.shape[1]}.")
+def _check_images(images: Tensor, channels: str | int = "C") -> None:
+    is_batch = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
+    if not is_batch or channels not in ("C", images.shape[1]):
+        raise ValueError(f"images must be a float tensor [N, {channels}, H, W], not {described(images)}.")
+
+
+def _check_whole(name: str, value: int, least: int) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
 
 
 # Fashion-MNIST
@@ -233,8 +216,9 @@ def fashion_mnist() -> tuple[ImageSet, ImageSet]:
     """
     train, test = _read_part("train"), _read_part("t10k")
     mean, std = train[0].mean(), train[0].std()
+    classes = FASHION_MNIST_CLASSES.split("|")
     return tuple(
-        ImageSet(images.sub_(mean).div_(std), labels, FASHION_MNIST_CLASSES, (mean.item(),), (std.item(),))
+        ImageSet(images.sub_(mean).div_(std), labels, classes, (mean.item(),), (std.item(),))
         for images, labels in (train, test)
     )
 
@@ -244,19 +228,18 @@ def _read_part(part: str) -> tuple[Tensor, Tensor]:
     folder = data_folder() / "FashionMNIST" / "raw"
     images = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", header_bytes=16)
     labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", header_bytes=8)
-    return torch.from_numpy(images).view(-1, 1, 28, 28) / 255, torch.from_numpy(labels).long()
+    return images.view(-1, 1, 28, 28) / 255, labels.long()
 
 
-def _read_idx(path: Path, header_bytes: int) -> np.ndarray:
-    cure = _cure("FashionMNIST")
+def _read_idx(path: Path, header_bytes: int) -> Tensor:
     try:
         packed = path.read_bytes()
     except OSError as error:
-        raise FileNotFoundError(f"The data file {path} cannot be read ({error.strerror}): {cure}") from None
+        raise FileNotFoundError(f"The data file {path} cannot be read ({error.strerror}): {CURE}") from None
     if hashlib.md5(packed, usedforsecurity=False).hexdigest() != FASHION_MNIST_MD5[path.name]:
-        raise ValueError(f"The data file {path} is damaged (its MD5 is not the published one): {cure}")
+        raise ValueError(f"The data file {path} is damaged (its MD5 is not the published one): {CURE}")
     # a bytearray, because torch wants memory that may be written
-    return np.frombuffer(bytearray(gzip.decompress(packed)), dtype=np.uint8, offset=header_bytes)
+    return torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8, offset=header_bytes)
 
 
 # Augmentation: a whole batch at once, each image with its own draw
@@ -270,8 +253,7 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
     Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
     _check_images(images)
-    if not isinstance(padding, Integral) or padding < 0:
-        raise ValueError(f"padding must be a whole number of at least 0, not {padding!r}.")
+    _check_whole("padding", padding, 0)
     count, channels, height, width = images.shape
     shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
     rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
@@ -317,8 +299,7 @@ def pca_lighting(
     Source: Krizhevsky et al. 2012, section 4.1: [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]^T.
     """
     _check_images(images, channels=3)
-    if covariance is None:
-        covariance = rgb_covariance(images)
+    covariance = rgb_covariance(images) if covariance is None else covariance
     if covariance.shape != (3, 3):
         raise ValueError(f"the covariance of three colours has shape [3, 3], not {list(covariance.shape)}.")
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance.to(images))
@@ -350,25 +331,20 @@ class Photo:
 
     name: str
     image: "Image"
+    class_name: str
     label: int
     credit: str
     licence: str
     source: str
-    class_name: str
 
 
 def photos() -> list[Photo]:
     """The photographs of `data/photos`, as RGB images, in the order of `photos.csv`."""
-    return [_photo(row) for row in read_csv("photos/photos")]
-
-
-def _photo(row: dict) -> Photo:
     from PIL import Image
 
-    with Image.open(data_folder() / "photos" / row["file"]) as file:
-        image = as_rgb(file)
-    name = Path(row["file"]).stem
-    return Photo(name, image, row["label"], row["credit"], row["licence"], row["source"], row["class"])
+    folder = data_folder() / "photos"
+    rows = [list(row.values()) for row in read_csv("photos/photos")]
+    return [Photo(Path(file).stem, as_rgb(Image.open(folder / file)), *about) for file, *about in rows]
 
 
 @cache
@@ -389,12 +365,11 @@ def preprocess(image: "Image", size: int = 224) -> Tensor:
     """
     from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
 
-    if not isinstance(size, Integral) or size < 1:
-        raise ValueError(f"size must be a whole number of at least 1, not {size!r}.")
+    _check_whole("size", size, 1)
     image = as_rgb(image)
     width, height = image.size
-    spare = [max(0, side - LONGEST * min(image.size)) // 2 for side in image.size]
-    image = image.crop((spare[0], spare[1], width - spare[0], height - spare[1]))
+    left, top = (max(0, side - LONGEST * min(image.size)) // 2 for side in image.size)
+    image = image.crop((left, top, width - left, height - top))
     return AlexNet_Weights.IMAGENET1K_V1.transforms(crop_size=size, resize_size=size * 8 // 7)(image)
 
 
@@ -431,7 +406,7 @@ def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
     path = data_folder() / f"{name}.csv"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in data_folder().glob("*.csv")))
-        raise ValueError(f"No table {name!r} stands in {data_folder()}, only {known or 'none'}; {_cure('')}")
+        raise ValueError(f"No table {name!r} stands in {data_folder()}, only {known or 'none'}; {CURE}")
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 
@@ -447,10 +422,8 @@ def best_runs(table: str, **setting: str | int | float) -> list[dict[str, str | 
         if setting.items() <= row.items():
             by_rate.setdefault(row["learning_rate"], []).append(row)
     if not by_rate:
-        raise ValueError(
-            f"No run of {table} has {setting}; its settings are the columns of data/{table}.csv."
-        )
-    return min(by_rate.values(), key=lambda runs: sum(run["validation_error"] for run in runs) / len(runs))
+        raise ValueError(f"{table} has no run of {setting}; its columns say what was varied.")
+    return min(by_rate.values(), key=lambda runs: fmean(run["validation_error"] for run in runs))
 
 
 def _value(text: str) -> str | int | float | None:
