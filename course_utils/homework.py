@@ -28,7 +28,6 @@ from torch import Tensor
 LINE = 80  # characters; nbgrader's report cuts longer lines off
 ANSWERS = Path(__file__).resolve().parents[1] / "data" / "homework_answers.json"  # made by tools/homework.py
 _tried: set[str] = set()  # names of functions whose check ran in this kernel, wrappers' callees too
-NOTHING_RETURNED = "None came back: the body ends with return and the value that is wanted."
 
 
 class WrongAnswer(AssertionError):
@@ -55,8 +54,7 @@ def check(
 
     `expected` is a number, text, a tensor, a sequence of these, or the type of the error that must be raised.
     Whole numbers must be whole, floats agree up to `tolerance`, NumPy's arrays count as tensors. `mistakes`
-    maps a sentence to the value which that mistake gives; one that gives the right value here is passed over.
-    The function works on copies and has `seconds`, where the system has an alarm.
+    maps a sentence to the value which that mistake gives. The function works on copies and has `seconds`.
     """
     code = getattr(function, "__code__", None)
     _tried.update((getattr(function, "__name__", ""), *getattr(code, "co_names", ())))
@@ -78,7 +76,8 @@ def check(
         locked = {sys._getframe(1).f_code.co_filename, __file__}
         raise WrongAnswer(f"{call} stopped with {_describe_error(error, locked)}") from error
     if must_raise:
-        raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{_hint(got)}")
+        reason = _wrong_kind(got, expected)
+        raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{reason}")
     if not _same(got, expected, tolerance):
         reason = _wrong_kind(got, expected) or _matching(got, mistakes, expected)
         if not reason and isinstance(expected, Tensor) and got.shape != expected.shape:
@@ -91,9 +90,8 @@ def check_entry(
 ) -> None:
     """Pass where `value` is the number or word that was asked for; else raise WrongAnswer in words.
 
-    `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the
-    sentence "NAME = VALUE is not ..."; `mistakes` maps a sentence to the value which that mistake gives, or
-    to its digest where the value is the answer to another question.
+    `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the sentence
+    "NAME = VALUE is not ..."; `mistakes` maps a sentence to that mistake's value, or to the digest of one.
     """
     value = _plain(value)
     if value is None or value is Ellipsis:
@@ -114,7 +112,7 @@ def require(condition: object, sentence: str) -> None:
 def hint(task: str) -> None:
     """Print the steps of the solution of a function, such as "output_size", without what they compute.
 
-    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test has run once.
+    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test ran once.
     """
     print(_open(task, "hint"))
 
@@ -214,7 +212,7 @@ def _equal(one: object, other: object) -> bool:
 
 def _wrong_kind(got: object, wanted: object) -> str:
     if got is None:
-        return _hint(got)
+        return "\nNone came back: the body ends with return and the value that is wanted."
     fraction = isinstance(got, Real) and not isinstance(got, Integral)
     if isinstance(wanted, Integral) and fraction and (got == wanted or got % 1):
         return "\nA whole number is wanted, an int: // divides and rounds down, int(...) cuts off."
@@ -223,10 +221,6 @@ def _wrong_kind(got: object, wanted: object) -> str:
     if isinstance(wanted, Real) and not isinstance(got, Real):
         return f"\nOne number is wanted; this is of type {type(got).__name__}."
     return ""
-
-
-def _hint(got: object) -> str:
-    return f"\n{NOTHING_RETURNED}" if got is None else ""
 
 
 def _describe_call(function: Callable, arguments: Sequence, keywords: Mapping) -> str:
@@ -251,11 +245,9 @@ def _describe_error(error: Exception, locked: Collection[str]) -> str:
 
 def _show(value: object) -> str:
     if isinstance(value, Tensor):
-        return (
-            str(_rounded(value.tolist())) if value.numel() <= 16 else f"a tensor of shape {list(value.shape)}"
-        )
+        return _show(value.tolist()) if value.numel() <= 16 else f"a tensor of shape {list(value.shape)}"
     if isinstance(value, list | tuple):
-        inside = ", ".join(_show(_plain(each)) for each in value[:8]) + (", ..." if len(value) > 8 else "")
+        inside = ", ".join(_show(_plain(each)) for each in value[:16]) + (", ..." if len(value) > 16 else "")
         alone = "," if len(value) == 1 else ""
         return f"({inside}{alone})" if isinstance(value, tuple) else f"[{inside}]"
     if isinstance(value, Real) and not isinstance(value, Integral):
@@ -266,18 +258,12 @@ def _show(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
-def _rounded(value: object) -> object:
-    if isinstance(value, list):
-        return [_rounded(v) for v in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
 def _show_beside(wanted: object, got: object) -> str:
     large = isinstance(wanted, Tensor) and wanted.numel() > 16
     if not large or not isinstance(got, Tensor) or got.shape != wanted.shape:
         return _show(wanted)
     first = (got.double() - wanted.double()).abs().gt(1e-5).nonzero()[0].tolist()
-    right, wrong = wanted[tuple(first)], got[tuple(first)]
+    right, wrong = (values[tuple(first)] for values in (wanted, got))
     return f"{_show(wanted)} with {right:.5g} in place of {wrong:.5g} at {first}"
 
 

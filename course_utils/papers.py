@@ -24,8 +24,7 @@ class InceptionWidths(NamedTuple):
         return InceptionWidths(*(max(1, round(channels * width / 64)) for channels in self))
 
 
-# Table 1, rows "inception (3a)" to "inception (5b)";
-# the digit is the stage, and a max pooling stands between stages
+# Table 1, rows "inception (3a)" to "inception (5b)"; a max pooling stands between stages, which the digit tells
 INCEPTION_WIDTHS: dict[str, InceptionWidths] = {
     "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
     "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
