@@ -365,7 +365,6 @@ def test_lesions_that_cannot_be():
         (lambda: resnet50("v2"), "variant must be one of 'v1.5', 'v1'; got 'v2'"),
         (lambda: resnet_cifar(20, shortcut="D"), "shortcut must be one of 'A', 'B', 'C'; got 'D'"),
         (lambda: resnet_cifar(20, widths=(16, 32)), "number of widths must be one of 3; got 2"),
-        (lambda: resnet_cifar(20, widths=(16, 0, 32)), "width must be a whole number"),
         (lambda: resnet_cifar(20, widths=(16, 8, 32)), "cannot go from 16 to 8"),
         (lambda: resnet18(num_classes=0), "num_classes must be"),
         (lambda: ResNet(BasicBlock, (1, 1)), "number of widths must be one of 2; got 4"),

@@ -98,9 +98,8 @@ class ResNet(nn.Module):
     `stages` is the number of blocks per stage and `widths` the channels of each (a bottleneck puts out four
     times as many); every stage but the first starts with stride 2. `stem` replaces the paper's stem (7x7 stride 2
     and a max pooling) by one convolution of that (kernel_size, stride, padding).
-    `shortcut` says what stands in for the identity: "A" zero padding where the shape changes, "B" a 1x1
-    projection there, "C" a projection in every block. `skip=False` is the plain network, `norm=False` has
-    biases in place of batch norm.
+    `shortcut` stands in for the identity: "A" zero padding where the shape changes, "B" a 1x1 projection there, "C"
+    one in every block. `skip=False` is the plain network, `norm=False` has biases in place of batch norm.
     Raises ValueError for arguments and, in `forward`, for images that do not fit.
     Source: sections 3.3 and 4.1, table 1.
     """
@@ -120,9 +119,7 @@ class ResNet(nn.Module):
         norm: bool = True,
     ) -> None:
         super().__init__()
-        check_positive(
-            num_classes=num_classes, in_channels=in_channels, blocks=min(stages), width=min(widths)
-        )
+        check_positive(num_classes=num_classes, in_channels=in_channels, blocks=min(stages))
         check_choice("shortcut", shortcut, "ABC")
         check_choice("variant", variant, ("v1.5", "v1"))
         check_choice("the number of widths", len(widths), [len(stages)])
@@ -162,10 +159,9 @@ class ResNet(nn.Module):
         return [block for stage in self._stages() for block in stage]
 
     def delete_block(self, index: int) -> None:
-        """Take block `index` out, in place: what remains of it is its shortcut.
+        """Take block `index` out, in place: what remains of it is its shortcut, in a plain network the identity.
 
-        In a plain network the block is bridged by the identity. Raises ValueError for an index that is not
-        there and for a plain block that changes the shape, which nothing can bridge.
+        Raises ValueError for an index that is not there and for a plain block that changes the shape.
         Source: Veit et al. 2016, "Residual networks behave like ensembles of relatively shallow networks".
         """
         stage, n = self._place(index)
@@ -176,17 +172,14 @@ class ResNet(nn.Module):
             stage[n] = block.downsample or nn.Identity()
 
     def swap_blocks(self, first: int, second: int) -> None:
-        """Exchange two blocks, in place.
-
-        Raises ValueError for an index that is not there and for blocks of different shapes.
-        """
+        """Exchange two blocks, in place; raises ValueError for blocks of different shapes, or that are not there."""
         (one, n), (other, m) = self._place(first), self._place(second)
         if one is not other or _changes_shape(one[n]) or _changes_shape(one[m]):
             raise ValueError(f"Blocks {first} and {second} have different shapes: they cannot change places.")
         one[n], one[m] = one[m], one[n]
 
     def _stages(self) -> list[nn.Sequential]:
-        return [stage for name, stage in self.named_children() if name.startswith("layer")]
+        return [stage for stage in self.children() if isinstance(stage, nn.Sequential)]
 
     def _place(self, index: int) -> tuple[nn.Sequential, int]:
         """The stage of a block, and its number in there."""
@@ -206,33 +199,13 @@ RESNET_STAGES = {
 }
 
 
-def resnet18(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-18; the variants are the same here. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[18], variant=variant, **options)
+def resnet(depth: int, variant: str = "v1.5", **options) -> ResNet:
+    """ResNet for 224x224 pixels: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
+    return ResNet(*RESNET_STAGES[depth], variant=variant, **options)
 
 
-def resnet34(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-34; the variants are the same here. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[34], variant=variant, **options)
-
-
-def resnet50(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-50: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[50], variant=variant, **options)
-
-
-def resnet101(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-101: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[101], variant=variant, **options)
-
-
-def resnet152(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-152: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[152], variant=variant, **options)
-
-
-# ResNet-18 and -34 without their shortcuts
-plain18, plain34 = partial(resnet18, skip=False), partial(resnet34, skip=False)
+resnet18, resnet34, resnet50, resnet101, resnet152 = (partial(resnet, depth) for depth in RESNET_STAGES)
+plain18, plain34 = (partial(net, skip=False) for net in (resnet18, resnet34))  # without their shortcuts
 
 
 def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:

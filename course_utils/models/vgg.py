@@ -1,6 +1,7 @@
 """VGG: the paper's six configurations as data, and a small one for 28x28 pixels."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -69,24 +70,9 @@ def vgg(configuration: str, batch_norm: bool = False, **options) -> VGG:
     return VGG(VGG_CONFIGURATIONS[configuration], batch_norm=batch_norm, **options)
 
 
-def vgg11(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 11 weight layers, configuration A: 132,863,336 parameters; `state_dict` is torchvision's."""
-    return vgg("A", batch_norm, **options)
-
-
-def vgg13(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 13 weight layers, configuration B: 133,047,848 parameters; `state_dict` is torchvision's."""
-    return vgg("B", batch_norm, **options)
-
-
-def vgg16(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 16 weight layers, configuration D: 138,357,544 parameters; `state_dict` is torchvision's."""
-    return vgg("D", batch_norm, **options)
-
-
-def vgg19(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 19 weight layers, configuration E: 143,667,240 parameters; `state_dict` is torchvision's."""
-    return vgg("E", batch_norm, **options)
+# Each `state_dict` is torchvision's: 132,863,336, 133,047,848, 138,357,544 and 143,667,240 parameters
+VGG_LETTERS = {11: "A", 13: "B", 16: "D", 19: "E"}
+vgg11, vgg13, vgg16, vgg19 = (partial(vgg, letter) for letter in VGG_LETTERS.values())
 
 
 def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
