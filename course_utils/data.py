@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from numbers import Integral
@@ -50,9 +51,8 @@ def data_folder() -> Path:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
-    """Labelled images held in memory as one tensor.
+    """Labelled images held in memory: float32 [N, C, H, W], normalised, and long [N], indices into `classes`.
 
-    images: float32 [N, C, H, W], normalised; labels: long [N], indices into `classes`;
     mean, std: one number for each channel (or one for all), the normalisation that `.pixels()` undoes.
     Raises ValueError where shapes, types or label range do not fit together.
     """
@@ -92,11 +92,9 @@ class ImageSet:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs (images, labels) until every image was given once; the last batch may be short.
 
-        Without shuffle a batch is a view of the set: do not write to it.
-        generator: a CPU generator; the same seed gives the same order and the same augmentation.
-        augment: called with each batch as `augment(images, generator=generator)`, so `random_flip` and
-        `functools.partial(random_crop, padding=2)` fit as they are.
-        Raises ValueError for a batch size below 1.
+        Without shuffle a batch is a view of the set: do not write to it. `generator`, on the CPU, decides order and
+        augmentation; `augment` is called with each batch as `augment(images, generator=generator)`, so `random_flip`
+        and `functools.partial(random_crop, padding=2)` fit as they are. Raises ValueError for a batch size below 1.
         """
         _check_whole("batch_size", batch_size, 1)
         order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
@@ -120,10 +118,8 @@ class ImageSet:
     ) -> "ImageSet":
         """Part of the set: the first `which` images, or those at the indices (or the boolean mask) `which`.
 
-        For a number, a generator draws them at random instead of from the front, and `balanced=True`
-        takes as many of each class.
-        Raises ValueError where there are not enough images, or a balanced number is no multiple of the
-        number of classes.
+        For a number, a generator draws them at random instead of from the front, and `balanced=True` takes as many
+        of each class. Raises ValueError where there are not enough images, or not as many can be of each class.
         """
         if isinstance(which, Integral) and not isinstance(which, bool):
             rows = self._choose(which, balanced, generator)
@@ -171,10 +167,9 @@ class ImageSet:
 def to_pixels(
     images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> Tensor:
-    """Undo a normalisation for display: values 0 to 1, for one image [C, H, W] or a batch [N, C, H, W].
+    """Undo a normalisation for display, by default `preprocess`'s: values 0 to 1, of [C, H, W] or [N, C, H, W].
 
-    mean, std: one number for each channel, or one for all; by default those of `preprocess`.
-    Raises ValueError for other shapes, and for means that are not as many as the channels.
+    Raises ValueError for other shapes, and where mean or std have neither one number nor one for each channel.
     """
     if not isinstance(images, Tensor) or images.ndim not in (3, 4) or not images.is_floating_point():
         raise ValueError(f"to_pixels takes float images [C, H, W] or [N, C, H, W], not {described(images)}.")
@@ -209,34 +204,25 @@ def _check_whole(name: str, value: int, least: int) -> None:
 def fashion_mnist() -> tuple[ImageSet, ImageSet]:
     """Fashion-MNIST as (train, test): 60,000 and 10,000 images [1, 28, 28] of ten kinds of clothing.
 
-    Both are normalised by the mean and standard deviation of all training pixels, computed here and kept as
-    `.mean` and `.std`. Reads the official files as they are and writes nothing.
-    Raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
+    Both are normalised by the mean and standard deviation of all training pixels. Reads the official files as they
+    are; raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
     Source: Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747.
     """
-    train, test = _read_part("train"), _read_part("t10k")
-    mean, std = train[0].mean(), train[0].std()
-    classes = FASHION_MNIST_CLASSES.split("|")
-    return tuple(
-        ImageSet(images.sub_(mean).div_(std), labels, classes, (mean.item(),), (std.item(),))
-        for images, labels in (train, test)
-    )
+    train, train_labels, test, test_labels = map(_read_idx, FASHION_MNIST_MD5, (16, 8, 16, 8))
+    pixels = [part.view(-1, 1, 28, 28) / 255 for part in (train, test)]
+    mean, std = pixels[0].mean(), pixels[0].std()
+    rest = FASHION_MNIST_CLASSES.split("|"), (mean.item(),), (std.item(),)
+    labelled = zip(pixels, (train_labels, test_labels), strict=True)
+    return tuple(ImageSet(part.sub_(mean).div_(std), labels.long(), *rest) for part, labels in labelled)
 
 
-def _read_part(part: str) -> tuple[Tensor, Tensor]:
-    """Images in 0 to 1, float32 [N, 1, 28, 28], and labels, long [N]."""
-    folder = data_folder() / "FashionMNIST" / "raw"
-    images = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", header_bytes=16)
-    labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", header_bytes=8)
-    return images.view(-1, 1, 28, 28) / 255, labels.long()
-
-
-def _read_idx(path: Path, header_bytes: int) -> Tensor:
+def _read_idx(name: str, header_bytes: int) -> Tensor:
+    path = data_folder() / "FashionMNIST" / "raw" / name
     try:
         packed = path.read_bytes()
     except OSError as error:
         raise FileNotFoundError(f"The data file {path} cannot be read ({error.strerror}): {CURE}") from None
-    if hashlib.md5(packed, usedforsecurity=False).hexdigest() != FASHION_MNIST_MD5[path.name]:
+    if hashlib.md5(packed, usedforsecurity=False).hexdigest() != FASHION_MNIST_MD5[name]:
         raise ValueError(f"The data file {path} is damaged (its MD5 is not the published one): {CURE}")
     # a bytearray, because torch wants memory that may be written
     return torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8, offset=header_bytes)
@@ -246,9 +232,8 @@ def _read_idx(path: Path, header_bytes: int) -> Tensor:
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator | None = None) -> Tensor:
-    """Shift each image by up to `padding` pixels each way, its edge pixels repeated beyond the edges.
+    """Shift each image of [N, C, H, W] by up to `padding` pixels each way, its edge pixels repeated beyond.
 
-    images: [N, C, H, W]; the result has the same shape.
     Raises ValueError for a negative padding.
     Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
@@ -264,21 +249,14 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
 
 
 def random_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Mirror each image left to right with probability one half.
-
-    images: [N, C, H, W]; the result has the same shape.
-    Source: Krizhevsky et al. 2012, section 4.1.
-    """
+    """Mirror each image of [N, C, H, W] left to right with probability one half (Krizhevsky 2012, section 4.1)."""
     _check_images(images)
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
     return torch.where(mirrored.to(images.device), images.flip(-1), images)
 
 
 def rgb_covariance(images: Tensor) -> Tensor:
-    """Covariance [3, 3] of red, green and blue over all pixels of images [N, 3, H, W].
-
-    Raises ValueError for images that do not have three channels.
-    """
+    """Covariance [3, 3] of red, green and blue over all pixels of images [N, 3, H, W], else a ValueError."""
     _check_images(images, channels=3)
     return torch.cov(images.transpose(0, 1).flatten(1))
 
@@ -291,11 +269,9 @@ def pca_lighting(
 ) -> Tensor:
     """Add to each image one colour, drawn along the principal axes of the colours of a data set.
 
-    images: [N, 3, H, W], pixels 0 to 1 and not yet normalised: an eigenvalue is a variance, so the size of
-    the change depends on the unit. The result is not clamped.
-    covariance: [3, 3] from `rgb_covariance`; None takes that of the images given.
-    std: standard deviation of the factors alpha, drawn anew for each image and axis.
-    Raises ValueError for images that do not have three channels or a covariance that is not [3, 3].
+    images: [N, 3, H, W], pixels 0 to 1 and not yet normalised: an eigenvalue is a variance, so the size of the
+    change depends on the unit. The result is not clamped. covariance: [3, 3] from `rgb_covariance`, or that of the
+    images given. std: of the factors alpha, drawn anew for each image and axis. Raises ValueError for other shapes.
     Source: Krizhevsky et al. 2012, section 4.1: [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]^T.
     """
     _check_images(images, channels=3)
@@ -308,9 +284,8 @@ def pca_lighting(
 
 
 def ten_crop(images: Tensor, size: int) -> Tensor:
-    """Four corners and the centre of each image, then of its mirror image: to [N, 10, C, size, size].
+    """Of each image of [N, C, H, W] four corners and the centre, then of its mirror image: [N, 10, C, size, size].
 
-    images: [N, C, H, W]. Order of five: top left, top right, bottom left, bottom right, centre.
     Raises ValueError where the images are smaller than the crop.
     Source: Krizhevsky et al. 2012, section 4.1, where the ten predictions are averaged.
     """
@@ -356,11 +331,10 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def preprocess(image: "Image", size: int = 224) -> Tensor:
-    """A photograph as ImageNet networks take it: float32 [3, size, size], normalised.
+    """A photograph as ImageNet networks take it: float32 [3, size, size], normalised; `to_pixels` is the way back.
 
-    Resizes the shorter side to size / 0.875 (256 for 224), cuts out the centre, and normalises with
-    IMAGENET_MEAN and IMAGENET_STD; `to_pixels` is the way back. Of an image that is more than twenty times as
-    long as wide only the middle is looked at, since the whole would be resized to gigabytes.
+    Resizes the shorter side to size / 0.875 (256 for 224) and cuts out the centre. Of an image that is more than
+    twenty times as long as wide only the middle is looked at, since the whole would be resized to gigabytes.
     Raises ValueError for a size below 1 and for what `as_rgb` refuses.
     """
     from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
@@ -376,8 +350,7 @@ def preprocess(image: "Image", size: int = 224) -> Tensor:
 def as_rgb(image: "Image") -> "Image":
     """A PIL image in 8-bit RGB as a viewer shows it: upright (EXIF), on white where it is transparent.
 
-    Of 16-bit images the upper 8 bits are kept. Raises ValueError for what is no PIL image, or has pixels whose
-    range is not known.
+    Raises ValueError for what is no PIL image, or has pixels whose range is not known.
     """
     from PIL import Image, ImageOps
 
@@ -388,7 +361,7 @@ def as_rgb(image: "Image") -> "Image":
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
             raise ValueError(f"an image of mode {image.mode!r} has no known range: make it 8-bit first.")
-        image = Image.fromarray((values >> 8).astype(np.uint8))
+        image = Image.fromarray((values >> 8).astype(np.uint8))  # of 16 bits
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -403,19 +376,25 @@ def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
 
     Raises ValueError, naming what there is, for a table that is not there.
     """
+
+    def value(text: str) -> str | int | float | None:
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(text)
+        return text or None
+
     path = data_folder() / f"{name}.csv"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in data_folder().glob("*.csv")))
         raise ValueError(f"No table {name!r} stands in {data_folder()}, only {known or 'none'}; {CURE}")
     with path.open(encoding="utf-8", newline="") as file:
-        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+        return [{key: value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 
 
 def best_runs(table: str, **setting: str | int | float) -> list[dict[str, str | int | float | None]]:
     """The stored runs of one setting, a row for each seed, at the learning rate with the lowest validation error.
 
-    `table` is a table of long runs ("vgg_depth", "resnet_depth", "inception_heads", "inception_aux"), made by
-    `tools/long_runs.py`. Raises ValueError for a setting that was not run.
+    `table` is one of `tools/long_runs.py`, such as "vgg_depth". Raises ValueError for a setting that was not run.
     """
     by_rate: dict = {}
     for row in read_csv(table):
@@ -424,12 +403,3 @@ def best_runs(table: str, **setting: str | int | float) -> list[dict[str, str | 
     if not by_rate:
         raise ValueError(f"{table} has no run of {setting}; its columns say what was varied.")
     return min(by_rate.values(), key=lambda runs: fmean(run["validation_error"] for run in runs))
-
-
-def _value(text: str) -> str | int | float | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text or None
