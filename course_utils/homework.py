@@ -17,7 +17,7 @@ import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -158,14 +158,13 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _nearly(name: str, value: object, answer: str) -> str:
     """What keeps a right entry from being one: its quotes, or that it was not rounded."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return ""
-    if isinstance(value, str):
-        return "\nA number is wanted, without quotes." if digest(name, number) == answer else ""
-    whole = math.isfinite(number) and digest(name, round(number)) == answer
-    return "\nA whole number is wanted: round it." if whole else ""
+    with suppress(TypeError, ValueError, OverflowError):  # of what is no number, or not finite
+        if digest(name, float(value) if isinstance(value, str) else round(value)) == answer:
+            quoted = isinstance(value, str)
+            return (
+                f"\nA {'number is wanted, without quotes' if quoted else 'whole number is wanted: round it'}."
+            )
+    return ""
 
 
 def _plain(value: object) -> object:
@@ -196,11 +195,9 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
 
 
 def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
-    fitting = [
-        sentence
-        for sentence, value in (mistakes or {}).items()
-        if _equal(got, value) and not _equal(expected, value)  # the right value here would explain nothing
-    ]
+    # What gives the right value here would explain nothing.
+    made = {sentence: value for sentence, value in (mistakes or {}).items() if not _equal(expected, value)}
+    fitting = [sentence for sentence, value in made.items() if _equal(got, value)]
     return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
 
 
@@ -224,10 +221,9 @@ def _wrong_kind(got: object, wanted: object) -> str:
 
 
 def _describe_call(function: Callable, arguments: Sequence, keywords: Mapping) -> str:
-    try:
+    named = {**dict(zip("0123456789", arguments, strict=False)), **keywords}
+    with suppress(TypeError, ValueError):  # of other parameters than asked for: the call itself will say so
         named = inspect.signature(function).bind(*arguments, **keywords).arguments
-    except (TypeError, ValueError):  # other parameters than asked for: the call itself will say so
-        named = {**{str(index): value for index, value in enumerate(arguments)}, **keywords}
     inside = ", ".join(f"{name}={_show(value)}" for name, value in named.items())
     return f"{getattr(function, '__name__', 'your function')}({inside})"
 

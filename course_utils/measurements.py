@@ -1,7 +1,7 @@
 """What flows through a network while it trains, measured without leaving a trace in it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 class Signals:
     """What flows through a network in one step, a number for each convolution from first to last.
 
-    `activations` is the root mean square of what the layer hands on (behind addition and ReLU), `gradients` the
-    norm of the loss's gradient with respect to the layer's weights.
+    The root mean square of what the layer hands on (behind addition and ReLU), and the norm of its weights' gradient.
     """
 
     activations: tuple[float, ...]
@@ -72,11 +71,9 @@ def remember(model: nn.Module) -> Callable[[], None]:
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
     """Whatever happens inside, the modules' modes and the buffers are afterwards what they were."""
-    put_back = remember(model)
-    try:
+    with ExitStack() as stack:
+        stack.callback(remember(model))
         yield
-    finally:
-        put_back()
 
 
 def _blocks(model: "ResNet") -> list[nn.Module]:

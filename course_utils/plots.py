@@ -8,7 +8,7 @@ notebook stores that alt text beside the picture, and `describe` writes one for 
 import inspect
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -62,10 +62,7 @@ def _say(picture: Figure | Axes, text: str) -> Figure | Axes:
 
 
 def show_source(*objects) -> Markdown:
-    """The source of classes or functions as Python has it, highlighted as code in a notebook.
-
-    Raises ValueError for what has no Python source: an instance, say, or a function written in C.
-    """
+    """The Python source of classes or functions, as code in a notebook; raises ValueError for what has none."""
     try:
         sources = [inspect.getsource(thing).rstrip() for thing in objects]
     except (TypeError, OSError) as error:
@@ -74,10 +71,7 @@ def show_source(*objects) -> Markdown:
 
 
 def alt_text(figure: Figure) -> str:
-    """What a figure shows, in words: its attribute `alt` where it has one, else its titles and labels.
-
-    Every figure that a notebook shows carries it as metadata of the picture, {"image/png": {"alt": ...}}.
-    """
+    """What a figure shows, in words: its attribute `alt` where it has one, else its titles and labels."""
     parts = [figure.get_suptitle()]
     for ax in figure.axes:
         parts += [ax.get_title(), " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))]
@@ -85,7 +79,7 @@ def alt_text(figure: Figure) -> str:
 
 
 def alt_metadata(figure: Figure, **_) -> tuple[dict, dict]:
-    """The alt text as IPython takes it, beside the picture that another formatter makes."""
+    """The alt text as a notebook stores it beside every picture, which another formatter makes."""
     return {}, {"image/png": {"alt": alt_text(figure)}}
 
 
@@ -124,7 +118,7 @@ def show_images(
 def show_topk(image, logits: Tensor, classes: Sequence[str], *, k=5, target: int | None = None) -> Figure:
     """A photo beside the probabilities of its k best classes, the target in another colour.
 
-    `logits` is `[classes]`. Raises ValueError where k or the number of classes does not fit the logits.
+    Raises ValueError where k or the number of classes does not fit the logits `[classes]`.
     """
     logits = logits.detach().flatten().cpu()
     if len(logits) != len(classes) or not 1 <= k <= len(logits):
@@ -150,10 +144,7 @@ def show_topk(image, logits: Tensor, classes: Sequence[str], *, k=5, target: int
 
 
 def plot_history(history) -> Figure:
-    """Loss by step, and training and test error by epoch, of one `History` or of several by name.
-
-    Raises ValueError where no step was taken.
-    """
+    """Loss by step, and both errors by epoch, of one `History` or of several by name; ValueError without a step."""
     histories = dict(history) if isinstance(history, Mapping) else {type(history).__name__: history}
     if not any(run.losses for run in histories.values()):
         raise ValueError("there is no step to draw; got a history without losses")
@@ -212,8 +203,8 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
 def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axes | None = None) -> Axes:
     """A convolution's kernels `[out, in, height, width]` as tiles: in colour for three input channels.
 
-    With any other number of channels the first is drawn, red for positive and blue for negative weights, on
-    one scale for all. Raises ValueError where the weights are not four-dimensional.
+    Else the first channel is drawn, red for positive and blue for negative weights, on one scale for all.
+    Raises ValueError for other shapes.
     """
     weights = weights.detach().cpu().float()
     if weights.ndim != 4 or 0 in weights.shape:
@@ -227,10 +218,7 @@ def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axe
 
 
 def plot_activations(maps: Tensor, *, columns: int = 8, title: str = "", ax: Axes | None = None) -> Axes:
-    """Feature maps `[channels, height, width]` as tiles, each on its own scale from its least to its largest.
-
-    Raises ValueError where the maps are not three-dimensional (pass one image's maps).
-    """
+    """Feature maps `[channels, height, width]` as tiles, each on its own scale; raises ValueError for other shapes."""
     maps = maps.detach().cpu().float()
     if maps.ndim != 3 or 0 in maps.shape:
         raise ValueError(f"one image's maps have the shape [channels, height, width]; got {list(maps.shape)}")
@@ -240,10 +228,9 @@ def plot_activations(maps: Tensor, *, columns: int = 8, title: str = "", ax: Axe
 
 
 def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Axes | None = None) -> Axes:
-    """What one unit sees, as a box on its input image; the part of the box in the padding is drawn dashed.
+    """What the unit at (row, column) sees, as a box on its input image; dashed where the box lies in the padding.
 
-    `image` is a tensor `[C, H, W]` or a PIL image of the network's input size, `field` a `ReceptiveField`,
-    `unit` its (row, column).
+    `image` is a tensor `[C, H, W]` or a PIL image of the network's input size, `field` a `ReceptiveField`.
     """
     picture = _pictures(image[None] if isinstance(image, Tensor) else [image])[0]
     height, width = picture.shape[:2]
@@ -266,7 +253,7 @@ def plot_layer_budget(
 ) -> Axes:
     """Where a network's units, weights and multiply-adds are: each layer's share of the total, in per cent.
 
-    `table` is a sequence of `LayerSize` rows; layers that have none of the measures are left out.
+    `table` is a sequence of `LayerSize` rows; raises ValueError where none has any of the measures.
     """
     rows = [row for row in table if any(getattr(row, measure) for measure in measures)]
     if not rows:
@@ -290,9 +277,8 @@ def plot_layer_budget(
 def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
     """A network drawn from its input on the left to its output: a stack of maps, or a bar, for each layer.
 
-    `layers` is a sequence of `LayerSize` rows in the order of computation. A map's sides follow its size in
-    pixels and a stack's depth the number of maps, all by their square root. Under each stand name and shape.
-    Raises ValueError where there is no layer.
+    `layers` are `LayerSize` rows in the order of computation. A map's sides follow its size in pixels and a stack's
+    depth the number of maps, all by their square root. Raises ValueError where there is no layer.
     """
     if not layers:
         raise ValueError("there is no layer to draw; got an empty sequence")
@@ -328,8 +314,8 @@ def plot_seeds(
 ) -> Axes:
     """Runs that differ in their seed, by the name of what was run: a dot for each, a line at their mean.
 
-    The mean and the standard deviation of the sample stand beside the name. `percent` shows fractions as per
-    cent. Raises ValueError where there is nothing to draw, and for names with fewer than two runs.
+    Mean and standard deviation of the sample stand beside the name, fractions as per cent where `percent`.
+    Raises ValueError where there is nothing to draw, and for names with fewer than two runs.
     """
     if not results or any(len(values) < 2 for values in results.values()):
         counts = {name: len(values) for name, values in results.items()}
@@ -382,6 +368,11 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
 
 def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Sequence[float]) -> None:
     """Names beside discs (name, x, y) of these areas, each where it covers least of discs and other names."""
+
+    def common(a: Bbox, b: Bbox) -> float:
+        both = Bbox.intersection(a, b)
+        return both.width * both.height if both else 0.0
+
     ax.figure.canvas.draw()  # only the finished layout knows where the discs are
     pixels = ax.figure.dpi / 72
     radii = pixels * np.sqrt(areas) / 2
@@ -393,32 +384,20 @@ def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Seq
         half = label.get_window_extent().size / 2
         places = [(radius + gap * pixels + half) * way for gap in (3, 12) for way in AROUND]
         boxes = [Bbox([centre + place - half, centre + place + half]) for place in places]
-        covered = [sum(map(partial(_common_area, box), taken)) - _common_area(box, inside) for box in boxes]
+        covered = [sum(map(partial(common, box), taken)) - common(box, inside) for box in boxes]
         best = int(np.argmin(covered))
         label.set_position(places[best] / pixels)
         taken.append(boxes[best])
 
 
-def _common_area(a: Bbox, b: Bbox) -> float:
-    common = Bbox.intersection(a, b)
-    return common.width * common.height if common else 0.0
+def show_table(rows: Iterable[Sequence], columns: Sequence[str], *, caption: str = "") -> Markdown:
+    """A table for a notebook, numbers to the right, also strings where each of a column starts with a digit.
 
-
-def show_table(
-    rows: Sequence[Mapping] | Sequence[Sequence], columns: Sequence[str] | None = None, *, caption: str = ""
-) -> Markdown:
-    """A table for a notebook, numbers to the right.
-
-    `rows` are mappings from column to value, or plain sequences with their names in `columns`. Whole numbers
-    get thousands separators, other numbers three significant digits, None stays blank; strings are shown as
-    they are, and set to the right in a column where each starts with a digit.
-    Raises ValueError where there is no row, or a row does not have the columns of the others.
+    Whole numbers get thousands separators, others three significant digits, None stays blank.
+    Raises ValueError where there is no row, or one that does not have as many values as there are columns.
     """
     rows = list(rows)
-    if columns is None and rows and all(isinstance(row, Mapping) for row in rows):
-        columns = list(rows[0])
-        rows = [list(row.values()) if list(row) == columns else [] for row in rows]
-    if not rows or not columns or any(len(row) != len(columns) for row in rows):
+    if not rows or any(len(row) != len(columns) for row in rows):
         raise ValueError(f"rows of a table have the same columns; got {len(rows)} rows, columns {columns}")
     cells = [
         ["" if v is None else str(v) if isinstance(v, bool | str) else words.number(v) for v in row]

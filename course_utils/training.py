@@ -1,7 +1,6 @@
 """One training loop and one evaluation for every model of the course.
 
-Images live in memory as one tensor and batches are rows of it: on a laptop that is several times faster
-than a DataLoader, and the loop stays short enough to be read in a lecture.
+Images live in memory as one tensor and batches are rows of it: on a laptop several times faster than a DataLoader.
 """
 
 import math
@@ -75,10 +74,7 @@ class History:
 
 
 class FitInterrupted(KeyboardInterrupt):
-    """The stop button or Ctrl-C in the middle of `fit`; `history` is what the run left behind.
-
-    Like every KeyboardInterrupt it also ends the cell around `fit`, and Run All; IPython shows its sentence alone.
-    """
+    """The stop button or Ctrl-C in the middle of `fit`, which ends the cell and Run All; `history` is the run's."""
 
     def __init__(self, history: History) -> None:
         super().__init__(history.stopped)
@@ -131,10 +127,7 @@ def best_device() -> torch.device:
 
 
 def one_cycle(steps: int, peak: float, warm_up: float = 0.25) -> list[float]:
-    """A learning rate per step: a straight climb to `peak`, then a cosine down towards 0.
-
-    Source: Smith & Topin 2018, with the cosine of torch's OneCycleLR.
-    """
+    """A learning rate per step: a straight climb to `peak`, then a cosine towards 0 (Smith & Topin 2018)."""
     climb = max(1, round(warm_up * steps))
     fall = max(1, steps - climb)
     up = [peak * ((step + 1) / climb) for step in range(min(climb, steps))]
@@ -209,10 +202,8 @@ def fit(
                     history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
                     _show(bar, history)
     except KeyboardInterrupt:
-        history.stopped = (
-            f"Interrupted after {len(history.losses):,} of {steps:,} steps. The model is kept as it is now, "
-            f"and what was measured as its attribute `history`."
-        )
+        kept = "The model is kept as it is now, and what was measured as its attribute `history`."
+        history.stopped = f"Interrupted after {len(history.losses):,} of {steps:,} steps. {kept}"
         raise FitInterrupted(history) from None
     except Exception as error:
         why = _why(error)
@@ -234,17 +225,15 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     """
     ks = checked_ks(ks)
     _check_images("images", images)
-    device = _device_of(model)
-    seen = images
+    device, seen = _device_of(model), images
     if MAX_STEPS in os.environ and len(images) > CUT_IMAGES:
         seen = images.subset(CUT_IMAGES)
         print(CUT_SENTENCE)
-    total = math.ceil(len(seen) / batch_size)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
         with unchanged(model), torch.inference_mode():
             model.eval()
-            batches = tqdm(seen.batches(batch_size), total=total, **options)
+            batches = tqdm(list(seen.batches(batch_size)), **options)
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
         raise ValueError(_why(error)) from error
@@ -252,7 +241,7 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     if seen is not images:
         logits = logits[torch.arange(len(images)) % len(seen)]
     targets = images.labels.cpu()
-    errors = topk_errors(logits, targets, ks)
+    errors = topk_errors(logits, targets, ks)  # first, since it says what does not fit
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
 
 

