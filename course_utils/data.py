@@ -68,10 +68,9 @@ class ImageSet:
         _check_images(self.images)
         for values in (self.mean, self.std):
             _per_channel(values, self.images)
-        is_long = isinstance(self.labels, Tensor) and self.labels.dtype == torch.long
-        if not is_long or self.labels.shape != self.images.shape[:1]:
-            wanted = f"a long tensor of shape [{len(self)}], one for each image"
-            raise ValueError(f"labels must be {wanted}, not {described(self.labels)}.")
+        wanted = f"torch.int64 [{len(self)}]"
+        if not isinstance(self.labels, Tensor) or described(self.labels) != wanted:
+            raise ValueError(f"labels must be a tensor {wanted}, one each, not {described(self.labels)}.")
         low, high = map(int, self.labels.aminmax()) if len(self) else (0, -1)
         if low < 0 or high >= len(self.classes):
             raise ValueError(f"labels must lie in 0 to {len(self.classes) - 1}, not {low} to {high}.")

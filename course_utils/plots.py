@@ -72,9 +72,8 @@ def show_source(*objects) -> Markdown:
 
 def alt_text(figure: Figure) -> str:
     """What a figure shows, in words: its attribute `alt` where it has one, else its titles and labels."""
-    parts = [figure.get_suptitle()]
-    for ax in figure.axes:
-        parts += [ax.get_title(), " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))]
+    axes = [" by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))) for ax in figure.axes]
+    parts = [figure.get_suptitle(), *(ax.get_title() for ax in figure.axes), *axes]
     return getattr(figure, "alt", "") or "; ".join(filter(None, parts)) or "a drawing without labels"
 
 

@@ -50,15 +50,14 @@ class History:
     """What a training run left behind: a number per step, a number per epoch, and how it ended.
 
     `losses` and `learning_rates` have one entry per step. `train_errors` (over an epoch's batches, as they
-    were trained on) and `test_errors` (in evaluation mode) have one top-1 error per epoch, as fractions. `images`
-    counts repeats; `seconds` is without the evaluations. `stopped` is empty after a whole run, else a sentence.
+    were trained on) and `test_errors` (in evaluation mode) have one top-1 error per epoch, as fractions.
+    `seconds` is without the evaluations. `stopped` is empty after a whole run, else a sentence.
     """
 
     losses: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     train_errors: list[float] = field(default_factory=list)
     test_errors: list[float] = field(default_factory=list)
-    images: int = 0
     seconds: float = 0.0
     stopped: str = ""
 
@@ -176,7 +175,8 @@ def fit(
         images = batch_size * max(1, int(int(os.environ[MAX_STEPS]) / epochs))
         train, test = (part and part.subset(min(images, len(part))) for part in (train, test))
         print(CUT_SENTENCE)
-    loss = loss or partial(_cross_entropy, label_smoothing=label_smoothing)
+    smoothed = partial(F.cross_entropy, label_smoothing=label_smoothing)
+    loss = loss or (lambda outputs, targets: smoothed(_logits(outputs).float(), targets))
     device = torch.device(device) if device else best_device()
     generator = torch.Generator().manual_seed(seed)
     steps_per_epoch = math.ceil(len(train) / batch_size)
@@ -261,7 +261,7 @@ def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, clas
                 value = loss(outputs, targets)
             step_loss = value.item()
             if not math.isfinite(step_loss):
-                history.stopped = _divergence(step_loss, history, rate, model, images)
+                history.stopped = _divergence(step_loss, history, rate, images)
                 return
             for optimiser in optimisers:
                 optimiser.zero_grad()
@@ -272,15 +272,16 @@ def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, clas
                 optimiser.step()
             history.losses.append(step_loss)
             history.learning_rates.append(rate)
-            wrong += _count_wrong(_logits(outputs).detach(), targets)
+            scores = _logits(outputs).detach()
+            at_least = (scores >= scores.gather(1, targets[:, None])).sum(dim=1)
+            wrong += (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
             seen += len(targets)
             if bar.update():
                 _show(bar, history)
         history.train_errors.append(wrong.item() / seen)
-        if not _finite(model):
-            history.stopped = _divergence(math.nan, history, rate, model, images)
+        if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers())):
+            history.stopped = _divergence(math.nan, history, rate, images)
     finally:
-        history.images += seen
         history.seconds += time.perf_counter() - start
 
 
@@ -289,17 +290,13 @@ def _show(bar: tqdm, history: History) -> None:
     bar.set_postfix_str(f"loss {history.losses[-1]:.3f}{error}", refresh=False)
 
 
-def _divergence(loss: float, history: History, rate: float, model: nn.Module, images: Tensor) -> str:
+def _divergence(loss: float, history: History, rate: float, images: Tensor) -> str:
     what = f"Stopped at step {len(history.losses) + 1}: the loss is {loss}, not a finite number"
     if not images.isfinite().all():
         return f"{what}, since `augment` gave an image with pixels that are not."
     if history.losses:
         return f"{what}; try a learning_rate below the {rate:.3g} that it had reached."
     return f"{what}, though no weight was changed yet: look at the model's weights and at the loss function."
-
-
-def _finite(model: nn.Module) -> bool:
-    return all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers()))
 
 
 def _why(error: Exception) -> str:
@@ -310,20 +307,11 @@ def _why(error: Exception) -> str:
     return f"{why} (a smaller batch_size needs less memory)" if memory else why
 
 
-def _cross_entropy(outputs: object, targets: Tensor, label_smoothing: float) -> Tensor:
-    return F.cross_entropy(_logits(outputs).float(), targets, label_smoothing=label_smoothing)
-
-
 def _logits(outputs: object) -> Tensor:
     first = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs
     if not isinstance(first, Tensor):
         raise ValueError(f"a model gives logits, or a tuple of them and more; got a {type(first).__name__}")
     return first
-
-
-def _count_wrong(logits: Tensor, targets: Tensor) -> Tensor:
-    at_least = (logits >= logits.gather(1, targets[:, None])).sum(dim=1)
-    return (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
 
 
 def _optimisers(kind, model, momentum, weight_decay) -> list[torch.optim.Optimizer]:
@@ -372,9 +360,7 @@ def _on(device: torch.device, images: Tensor) -> Tensor:
 
 def _check_settings(given: Mapping[str, object]) -> None:
     for name, (rule, fits) in SETTINGS.items():
-        value = given[name]
-        if name == "momentum" and value is None:
-            continue
+        value = 0 if name == "momentum" and given[name] is None else given[name]
         if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
             raise ValueError(f"{name} is {rule}; got {value!r}")
     for name in ("loss", "augment"):
@@ -406,10 +392,11 @@ def _check_images(name: str, images: ImageSet) -> None:
         raise ValueError(f"{name} is an ImageSet; got a {type(images).__name__}")
     if len(images) == 0:
         raise ValueError(f"there is no image in {name}; got an empty ImageSet")
-    pixels = images.images
-    if not pixels.sum().isfinite() and not pixels.isfinite().all():
-        first = int((~pixels.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-        raise ValueError(f"pixels are finite numbers; got NaN or infinity in image {first} of {name}")
+    broken = (~images.images.isfinite()).flatten(1).any(dim=1).nonzero()
+    if len(broken):
+        raise ValueError(
+            f"pixels are finite numbers; got NaN or infinity in image {int(broken[0])} of {name}"
+        )
 
 
 def _check_logits(logits: Tensor, count: int, classes: int) -> None:
