@@ -46,9 +46,6 @@ def data_folder() -> Path:
     return Path(named).expanduser() if named else Path(__file__).resolve().parents[1] / "data"
 
 
-# Labelled images in memory
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
     """Labelled images held in memory: float32 [N, C, H, W], normalised, and long [N], indices into `classes`.
@@ -131,11 +128,10 @@ class ImageSet:
 
     def _rows(self, which: Sequence[int] | Tensor) -> Tensor:
         """What NumPy, which knows lists, ranges, arrays and masks of any kind, finds at `which`."""
-        try:
+        where = rows = np.array(None)
+        with suppress(TypeError, ValueError, IndexError, RuntimeError):
             where = which.numpy(force=True) if isinstance(which, Tensor) else np.array(which)
             rows = np.arange(len(self))[where if where.size else []]
-        except (TypeError, ValueError, IndexError, RuntimeError):
-            rows = np.array(None)
         if rows.ndim != 1 or where.ndim != 1:
             allowed = f"a number, whole numbers from -{len(self)} to {len(self) - 1} or a mask of {len(self)}"
             raise ValueError(f"a subset takes {allowed}, not {' '.join(repr(which).split()):.60}.")
@@ -177,10 +173,9 @@ def to_pixels(
 
 def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     channels = images.shape[-3]
-    try:
+    numbers = torch.zeros(0)
+    with suppress(TypeError, ValueError, RuntimeError):
         numbers = torch.tensor(values, dtype=images.dtype)
-    except (TypeError, ValueError, RuntimeError):
-        numbers = torch.zeros(0)
     if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
         raise ValueError(f"mean and std have one number or {channels}, one for each channel, not {values!r}.")
     return numbers.view(-1, 1, 1).to(images.device)
@@ -195,9 +190,6 @@ def _check_images(images: Tensor, channels: str | int = "C") -> None:
 def _check_whole(name: str, value: int, least: int) -> None:
     if not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-
-
-# Fashion-MNIST
 
 
 def fashion_mnist() -> tuple[ImageSet, ImageSet]:
@@ -296,9 +288,6 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
     return torch.stack(crops(images, size), dim=1)
 
 
-# Photographs and ImageNet
-
-
 @dataclass(frozen=True, eq=False)
 class Photo:
     """A free photograph with its ImageNet class: `label` is the index, `class_name` the word for it."""
@@ -365,9 +354,6 @@ def as_rgb(image: "Image") -> "Image":
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
-
-
-# Published figures
 
 
 def read_csv(name: str) -> list[dict[str, str | int | float | None]]:

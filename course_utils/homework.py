@@ -65,9 +65,8 @@ def check(
             warnings.simplefilter("ignore")  # nbgrader takes anything on stderr for a failed test
             got = _plain(function(*copy.deepcopy(arguments), **copy.deepcopy(keywords)))
     except _TooLong:
-        raise WrongAnswer(
-            f"{call} did not end within {seconds:g} seconds.\nThis looks like: a loop that never ends."
-        ) from None
+        text = f"{call} did not end within {seconds:g} seconds.\nThis looks like: a loop that never ends."
+        raise WrongAnswer(text) from None
     except NotImplementedError:
         raise WrongAnswer(f"{call} is not written yet.") from None
     except Exception as error:
@@ -159,11 +158,9 @@ def _alarm(seconds: float) -> Iterator[None]:
 def _nearly(name: str, value: object, answer: str) -> str:
     """What keeps a right entry from being one: its quotes, or that it was not rounded."""
     with suppress(TypeError, ValueError, OverflowError):  # of what is no number, or not finite
-        if digest(name, float(value) if isinstance(value, str) else round(value)) == answer:
-            quoted = isinstance(value, str)
-            return (
-                f"\nA {'number is wanted, without quotes' if quoted else 'whole number is wanted: round it'}."
-            )
+        if isinstance(value, str):
+            return "\nA number is wanted, without quotes." if digest(name, float(value)) == answer else ""
+        return "\nA whole number is wanted: round it." if digest(name, round(value)) == answer else ""
     return ""
 
 
