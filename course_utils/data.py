@@ -146,8 +146,8 @@ class ImageSet:
         fewest = min(map(len, groups))
         each, rest = divmod(count, len(groups))
         if rest or not 0 <= each <= fewest:
-            allowed = f"0 to {fewest}{f' images of each of the {len(groups)} classes' if balanced else ''}"
-            raise ValueError(f"a subset of {len(self)} images has {allowed}, not {count} in all.")
+            which = f"of each of its {len(groups)} classes" if balanced else "of them"
+            raise ValueError(f"a subset of {len(self)} images takes 0 to {fewest} {which}, not {count}.")
         return order[torch.cat([group[:each] for group in groups]).sort().values]
 
     def pixels(self) -> Tensor:

@@ -90,7 +90,7 @@ def test_class_activation_maps_add_up_to_the_logits(classifier):
 
 def test_what_does_not_fit_gets_a_sentence(classifier):
     with pytest.raises(
-        ValueError, match=r"EfficientNet-Lite0 needs .* \[N, 3, H, W\] .* got .*\[1, 1, 224, 224\]"
+        ValueError, match=r"An ImageNet model needs .* \[N, 3, H, W\] .* got .*\[1, 1, 224, 224\]"
     ):
         classifier(torch.rand(1, 1, 224, 224))
     with pytest.raises(ValueError, match=r"at least 32x32 pixels; got .*28, 28\]"):

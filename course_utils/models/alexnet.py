@@ -79,8 +79,8 @@ def alexnet(variant: str = "2014", **options) -> AlexNet:
 def mini_alexnet(width: int = 24, groups: int = 1, **options) -> AlexNet:
     """AlexNet for 28x28 pixels: the same class and proportions with `width` filters in conv1 (the paper has 96).
 
-    The stem gives 15x15 positions, which both kinds of pooling turn into 7x7, 3x3 and 1x1: `overlapping` changes
-    nothing else. `options`, such as activation, lrn or dropout, go to `AlexNet` in place of what stands below.
+    `options`, such as activation, lrn or dropout, go to `AlexNet`; by default in_channels=1, stem=(5, 2, 3), hidden=256
+    and initialisation="he". The stem gives 15x15 positions, which both poolings turn into 7x7, 3x3 and 1x1.
     """
     check_positive(width=width, groups=groups)
     paper = ALEXNET_WIDTHS["2012"]

@@ -210,8 +210,8 @@ def googlenet(variant: str = "paper", aux_logits: bool = True, **options) -> Goo
 def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> GoogLeNet:
     """GoogLeNet for 28x28 images: the same class with fewer channels and modules, and a smaller stem.
 
-    `options` go to `GoogLeNet` in place of what stands below. Its auxiliary classifiers stand on 7x7 maps, of
-    which the paper's pooling would leave one number.
+    `options` go to `GoogLeNet`; by default modules=MINI_MODULES, width=16, stem=(3, 2, 1), batch norm, no dropout, no
+    auxiliary classifiers: where asked for, they stand on 7x7 maps, of which the paper's pooling would leave one number.
     """
     small = {"modules": MINI_MODULES, "width": 16, "stem": (3, 2, 1), "batch_norm": True, "dropout": 0.0}
     small |= dict.fromkeys(("lrn", "aux_logits", "paper_aux"), False)

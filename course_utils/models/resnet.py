@@ -211,7 +211,8 @@ plain18, plain34 = (partial(net, skip=False) for net in (resnet18, resnet34))  #
 def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
     """The paper's network for 32x32 images: three stages of n basic blocks, `depth` = 6n + 2 weight layers.
 
-    `options` go to `ResNet` in place of what stands below. Raises ValueError for a depth that is not 6n + 2, n >= 1.
+    `options` go to `ResNet`; by default widths=(16, 32, 64), stem=(3, 1, 1), of which (3, 2, 1) halves the maps, and
+    shortcut="A". Raises ValueError for a depth that is not 6n + 2, n >= 1.
     Source: section 4.2; the paper trains 20, 32, 44, 56, 110 and 1202.
     """
     check_positive(depth=depth)

@@ -79,8 +79,8 @@ def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
     """VGG for 28x28 pixels: the same class, by default with half the channels and no dropout.
 
     `configuration` is a letter, of which the first three stages are used, or the number of 3x3 convolutions in
-    each of one to five stages, e.g. `(2, 2, 2)`. The stem gives 14x14 positions. `options` go to `VGG` in place of
-    what stands below. Raises ValueError as `vgg` does, and for other numbers of convolutions.
+    each of one to five stages, e.g. `(2, 2, 2)`. `options` go to `VGG`; by default in_channels=1, batch_norm=True,
+    width=32, stem=(3, 2, 1), which gives 14x14 positions, hidden=256. Raises ValueError as `vgg` does.
     """
     if isinstance(configuration, str):
         check_choice("configuration", configuration, VGG_CONFIGURATIONS)
