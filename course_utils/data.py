@@ -5,10 +5,12 @@ import gzip
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from numbers import Integral
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,25 +25,17 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue; the constants of every torchvision ImageNet model
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LONGEST = 20  # times as long as wide
-
-FASHION_MNIST_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+FASHION_MNIST_CLASSES = "T-shirt/top|Trouser|Pullover|Dress|Coat|Sandal|Shirt|Sneaker|Bag|Ankle boot"
 FASHION_MNIST_MD5 = {  # published with the data set (Xiao, Rasul & Vollgraf 2017, README)
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
     "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
 }
+CURE = (
+    "the data come with the course's repository: get them back there with `git checkout -- data`, or set "
+    "COURSE_DATA to the folder `data` of a clone."
+)
 
 Augment = Callable[..., Tensor]
 
@@ -52,21 +46,10 @@ def data_folder() -> Path:
     return Path(named).expanduser() if named else Path(__file__).resolve().parents[1] / "data"
 
 
-def _cure(part: str) -> str:
-    return (
-        f"the data come with the course's repository: get them back there with `git checkout -- data/{part}`, "
-        f"or set COURSE_DATA to the folder `data` of a clone."
-    )
-
-
-# Labelled images in memory
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
-    """Labelled images held in memory as one tensor.
+    """Labelled images held in memory: float32 [N, C, H, W], normalised, and long [N], indices into `classes`.
 
-    images: float32 [N, C, H, W], normalised; labels: long [N], indices into `classes`;
     mean, std: one number for each channel (or one for all), the normalisation that `.pixels()` undoes.
     Raises ValueError where shapes, types or label range do not fit together.
     """
@@ -82,11 +65,10 @@ class ImageSet:
         _check_images(self.images)
         for values in (self.mean, self.std):
             _per_channel(values, self.images)
-        if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.long or self.labels.ndim != 1:
-            raise ValueError(f"labels must be a long tensor of shape [N], not {described(self.labels)}.")
-        if len(self.labels) != len(self.images):
-            raise ValueError(f"{len(self.images)} images need as many labels, not {len(self.labels)}.")
-        low, high = map(int, self.labels.aminmax()) if len(self.labels) else (0, -1)
+        wanted = f"torch.int64 [{len(self)}]"
+        if not isinstance(self.labels, Tensor) or described(self.labels) != wanted:
+            raise ValueError(f"labels must be a tensor {wanted}, one each, not {described(self.labels)}.")
+        low, high = map(int, self.labels.aminmax()) if len(self) else (0, -1)
         if low < 0 or high >= len(self.classes):
             raise ValueError(f"labels must lie in 0 to {len(self.classes) - 1}, not {low} to {high}.")
 
@@ -94,7 +76,7 @@ class ImageSet:
         return len(self.images)
 
     def __repr__(self) -> str:
-        size = "x".join(str(n) for n in self.images.shape[1:])
+        size = "x".join(map(str, self.images.shape[1:]))
         return f"ImageSet({len(self):,} images of {size}, {len(self.classes)} classes)"
 
     def batches(
@@ -106,14 +88,11 @@ class ImageSet:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs (images, labels) until every image was given once; the last batch may be short.
 
-        Without shuffle a batch is a view of the set: do not write to it.
-        generator: a CPU generator; the same seed gives the same order and the same augmentation.
-        augment: called with each batch as `augment(images, generator=generator)`, so `random_flip` and
-        `functools.partial(random_crop, padding=2)` fit as they are.
-        Raises ValueError for a batch size below 1.
+        Without shuffle a batch is a view of the set: do not write to it. `generator`, on the CPU, decides order and
+        augmentation; `augment` is called with each batch as `augment(images, generator=generator)`, so `random_flip`
+        and `functools.partial(random_crop, padding=2)` fit as they are. Raises ValueError for a batch size below 1.
         """
-        if not isinstance(batch_size, Integral) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
+        _check_whole("batch_size", batch_size, 1)
         order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
 
         def batch(start: int) -> tuple[Tensor, Tensor]:
@@ -135,50 +114,41 @@ class ImageSet:
     ) -> "ImageSet":
         """Part of the set: the first `which` images, or those at the indices (or the boolean mask) `which`.
 
-        For a number, a generator draws them at random instead of from the front, and `balanced=True`
-        takes as many of each class.
-        Raises ValueError where there are not enough images, or a balanced number is no multiple of the
-        number of classes.
+        For a number, a generator draws them at random instead of from the front, and `balanced=True` takes as many
+        of each class. Raises ValueError where there are not enough images, or not as many can be of each class.
         """
         if isinstance(which, Integral) and not isinstance(which, bool):
-            which = self._choose(which, balanced, generator)
+            rows = self._choose(which, balanced, generator)
         elif balanced or generator is not None:
             raise ValueError("balanced and generator choose images for a number, not for given indices.")
-        indices = self._indices(which).to(self.labels.device)
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        else:
+            rows = self._rows(which)
+        rows = rows.to(self.labels.device)
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
-    def _indices(self, which: Sequence[int] | Tensor) -> Tensor:
-        try:
-            indices = which.numpy(force=True) if isinstance(which, Tensor) else np.array(which)
-        except (TypeError, ValueError, RuntimeError):
-            indices = np.array(which, dtype=object)
-        if indices.shape == (0,):
-            return torch.zeros(0, dtype=torch.long)
-        if indices.ndim != 1 or indices.dtype.kind not in "biu":
-            raise ValueError(f"a subset takes a number, whole numbers or a mask, not {which!r:.60}.")
-        if indices.dtype.kind == "b":
-            if len(indices) != len(self):
-                raise ValueError(f"a mask for {len(self)} images needs that length, not {len(indices)}.")
-            indices = indices.nonzero()[0]
-        elif not -len(self) <= indices.min() <= indices.max() < len(self):
-            raise ValueError(f"indices must lie within the {len(self)} images of the set.")
-        return torch.from_numpy(indices.astype(np.int64))
+    def _rows(self, which: Sequence[int] | Tensor) -> Tensor:
+        """What NumPy, which knows lists, ranges, arrays and masks of any kind, finds at `which`."""
+        where = rows = np.array(None)
+        with suppress(TypeError, ValueError, IndexError, RuntimeError):
+            where = which.numpy(force=True) if isinstance(which, Tensor) else np.array(which)
+            rows = np.arange(len(self))[where if where.size else []]
+        if rows.ndim != 1 or where.ndim != 1:
+            allowed = f"a number, whole numbers from -{len(self)} to {len(self) - 1} or a mask of {len(self)}"
+            raise ValueError(f"a subset takes {allowed}, not {' '.join(repr(which).split()):.60}.")
+        return torch.from_numpy(rows)
 
     def _choose(self, count: int, balanced: bool, generator: torch.Generator | None) -> Tensor:
-        if not 0 <= count <= len(self):
-            raise ValueError(f"a subset of {len(self)} images has 0 to {len(self)} images, not {count}.")
         order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
-        if not balanced:
-            return order[:count]
-        per_class, rest = divmod(count, len(self.classes))
-        if rest:
-            raise ValueError(f"{count} images cannot be shared equally among {len(self.classes)} classes.")
-        labels = self.labels.cpu()[order]
-        members = [(labels == label).nonzero()[:per_class, 0] for label in range(len(self.classes))]
-        for name, found in zip(self.classes, members, strict=True):
-            if len(found) < per_class:
-                raise ValueError(f"class {name!r} has {len(found)} images, not the {per_class} asked for.")
-        return order[torch.cat(members).sort().values]
+        groups = [torch.arange(len(self))]
+        if balanced:
+            labels = self.labels.cpu()[order]
+            groups = [(labels == label).nonzero()[:, 0] for label in range(len(self.classes))]
+        fewest = min(map(len, groups))
+        each, rest = divmod(count, len(groups))
+        if rest or not 0 <= each <= fewest:
+            which = f"of each of its {len(groups)} classes" if balanced else "of them"
+            raise ValueError(f"a subset of {len(self)} images takes 0 to {fewest} {which}, not {count}.")
+        return order[torch.cat([group[:each] for group in groups]).sort().values]
 
     def pixels(self) -> Tensor:
         """The images as they look: normalisation undone, values 0 (black) to 1."""
@@ -192,10 +162,9 @@ class ImageSet:
 def to_pixels(
     images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> Tensor:
-    """Undo a normalisation for display: values 0 to 1, for one image [C, H, W] or a batch [N, C, H, W].
+    """Undo a normalisation for display, by default `preprocess`'s: values 0 to 1, of [C, H, W] or [N, C, H, W].
 
-    mean, std: one number for each channel, or one for all; by default those of `preprocess`.
-    Raises ValueError for other shapes, and for means that are not as many as the channels.
+    Raises ValueError for other shapes, and where mean or std have neither one number nor one for each channel.
     """
     if not isinstance(images, Tensor) or images.ndim not in (3, 4) or not images.is_floating_point():
         raise ValueError(f"to_pixels takes float images [C, H, W] or [N, C, H, W], not {described(images)}.")
@@ -204,74 +173,63 @@ def to_pixels(
 
 def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     channels = images.shape[-3]
-    try:
+    numbers = torch.zeros(0)
+    with suppress(TypeError, ValueError, RuntimeError):
         numbers = torch.tensor(values, dtype=images.dtype)
-    except (TypeError, ValueError, RuntimeError):
-        numbers = torch.zeros(0)
     if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
         raise ValueError(f"mean and std have one number or {channels}, one for each channel, not {values!r}.")
     return numbers.view(-1, 1, 1).to(images.device)
 
 
-def _check_images(images: Tensor, channels: int | None = None) -> None:
-    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
-        raise ValueError(f"images must be a float tensor of shape [N, C, H, W], not {described(images)}.")
-    if channels not in (None, images.shape[1]):
-        raise ValueError(f"colours need images with {channels} channels, not {images.shape[1]}.")
+def _check_images(images: Tensor, channels: str | int = "C") -> None:
+    is_batch = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
+    if not is_batch or channels not in ("C", images.shape[1]):
+        raise ValueError(f"images must be a float tensor [N, {channels}, H, W], not {described(images)}.")
 
 
-# Fashion-MNIST
+def _check_whole(name: str, value: int, least: int) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
 
 
 def fashion_mnist() -> tuple[ImageSet, ImageSet]:
     """Fashion-MNIST as (train, test): 60,000 and 10,000 images [1, 28, 28] of ten kinds of clothing.
 
-    Both are normalised by the mean and standard deviation of all training pixels, computed here and kept as
-    `.mean` and `.std`. Reads the official files as they are and writes nothing.
-    Raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
+    Both are normalised by the mean and standard deviation of all training pixels. Reads the official files as they
+    are; raises FileNotFoundError or ValueError, naming the file, where one is missing or damaged.
     Source: Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747.
     """
-    train, test = _read_part("train"), _read_part("t10k")
-    mean, std = train[0].mean(), train[0].std()
-    return tuple(
-        ImageSet(images.sub_(mean).div_(std), labels, FASHION_MNIST_CLASSES, (mean.item(),), (std.item(),))
-        for images, labels in (train, test)
-    )
+    train, train_labels, test, test_labels = map(_read_idx, FASHION_MNIST_MD5, (16, 8, 16, 8))
+    pixels = [part.view(-1, 1, 28, 28) / 255 for part in (train, test)]
+    mean, std = pixels[0].mean(), pixels[0].std()
+    rest = FASHION_MNIST_CLASSES.split("|"), (mean.item(),), (std.item(),)
+    labelled = zip(pixels, (train_labels, test_labels), strict=True)
+    return tuple(ImageSet(part.sub_(mean).div_(std), labels.long(), *rest) for part, labels in labelled)
 
 
-def _read_part(part: str) -> tuple[Tensor, Tensor]:
-    """Images in 0 to 1, float32 [N, 1, 28, 28], and labels, long [N]."""
-    folder = data_folder() / "FashionMNIST" / "raw"
-    images = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", header_bytes=16)
-    labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", header_bytes=8)
-    return torch.from_numpy(images).view(-1, 1, 28, 28) / 255, torch.from_numpy(labels).long()
-
-
-def _read_idx(path: Path, header_bytes: int) -> np.ndarray:
-    cure = _cure("FashionMNIST")
+def _read_idx(name: str, header_bytes: int) -> Tensor:
+    path = data_folder() / "FashionMNIST" / "raw" / name
     try:
         packed = path.read_bytes()
     except OSError as error:
-        raise FileNotFoundError(f"The data file {path} cannot be read ({error.strerror}): {cure}") from None
-    if hashlib.md5(packed, usedforsecurity=False).hexdigest() != FASHION_MNIST_MD5[path.name]:
-        raise ValueError(f"The data file {path} is damaged (its MD5 is not the published one): {cure}")
+        raise FileNotFoundError(f"The data file {path} cannot be read ({error.strerror}): {CURE}") from None
+    if hashlib.md5(packed, usedforsecurity=False).hexdigest() != FASHION_MNIST_MD5[name]:
+        raise ValueError(f"The data file {path} is damaged (its MD5 is not the published one): {CURE}")
     # a bytearray, because torch wants memory that may be written
-    return np.frombuffer(bytearray(gzip.decompress(packed)), dtype=np.uint8, offset=header_bytes)
+    return torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8, offset=header_bytes)
 
 
 # Augmentation: a whole batch at once, each image with its own draw
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator | None = None) -> Tensor:
-    """Shift each image by up to `padding` pixels each way, its edge pixels repeated beyond the edges.
+    """Shift each image of [N, C, H, W] by up to `padding` pixels each way, its edge pixels repeated beyond.
 
-    images: [N, C, H, W]; the result has the same shape.
     Raises ValueError for a negative padding.
     Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
     _check_images(images)
-    if not isinstance(padding, Integral) or padding < 0:
-        raise ValueError(f"padding must be a whole number of at least 0, not {padding!r}.")
+    _check_whole("padding", padding, 0)
     count, channels, height, width = images.shape
     shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
     rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
@@ -282,21 +240,14 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
 
 
 def random_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Mirror each image left to right with probability one half.
-
-    images: [N, C, H, W]; the result has the same shape.
-    Source: Krizhevsky et al. 2012, section 4.1.
-    """
+    """Mirror each image of [N, C, H, W] left to right with probability one half (Krizhevsky 2012, section 4.1)."""
     _check_images(images)
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
     return torch.where(mirrored.to(images.device), images.flip(-1), images)
 
 
 def rgb_covariance(images: Tensor) -> Tensor:
-    """Covariance [3, 3] of red, green and blue over all pixels of images [N, 3, H, W].
-
-    Raises ValueError for images that do not have three channels.
-    """
+    """Covariance [3, 3] of red, green and blue over all pixels of images [N, 3, H, W], else a ValueError."""
     _check_images(images, channels=3)
     return torch.cov(images.transpose(0, 1).flatten(1))
 
@@ -309,16 +260,13 @@ def pca_lighting(
 ) -> Tensor:
     """Add to each image one colour, drawn along the principal axes of the colours of a data set.
 
-    images: [N, 3, H, W], pixels 0 to 1 and not yet normalised: an eigenvalue is a variance, so the size of
-    the change depends on the unit. The result is not clamped.
-    covariance: [3, 3] from `rgb_covariance`; None takes that of the images given.
-    std: standard deviation of the factors alpha, drawn anew for each image and axis.
-    Raises ValueError for images that do not have three channels or a covariance that is not [3, 3].
+    images: [N, 3, H, W], pixels 0 to 1 and not yet normalised: an eigenvalue is a variance, so the size of the
+    change depends on the unit. The result is not clamped. covariance: [3, 3] from `rgb_covariance`, or that of the
+    images given. std: of the factors alpha, drawn anew for each image and axis. Raises ValueError for other shapes.
     Source: Krizhevsky et al. 2012, section 4.1: [p1 p2 p3] [α1 λ1, α2 λ2, α3 λ3]^T.
     """
     _check_images(images, channels=3)
-    if covariance is None:
-        covariance = rgb_covariance(images)
+    covariance = rgb_covariance(images) if covariance is None else covariance
     if covariance.shape != (3, 3):
         raise ValueError(f"the covariance of three colours has shape [3, 3], not {list(covariance.shape)}.")
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance.to(images))
@@ -327,9 +275,8 @@ def pca_lighting(
 
 
 def ten_crop(images: Tensor, size: int) -> Tensor:
-    """Four corners and the centre of each image, then of its mirror image: to [N, 10, C, size, size].
+    """Of each image of [N, C, H, W] four corners and the centre, then of its mirror image: [N, 10, C, size, size].
 
-    images: [N, C, H, W]. Order of five: top left, top right, bottom left, bottom right, centre.
     Raises ValueError where the images are smaller than the crop.
     Source: Krizhevsky et al. 2012, section 4.1, where the ten predictions are averaged.
     """
@@ -341,34 +288,26 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
     return torch.stack(crops(images, size), dim=1)
 
 
-# Photographs and ImageNet
-
-
 @dataclass(frozen=True, eq=False)
 class Photo:
     """A free photograph with its ImageNet class: `label` is the index, `class_name` the word for it."""
 
     name: str
     image: "Image"
+    class_name: str
     label: int
     credit: str
     licence: str
     source: str
-    class_name: str
 
 
 def photos() -> list[Photo]:
     """The photographs of `data/photos`, as RGB images, in the order of `photos.csv`."""
-    return [_photo(row) for row in read_csv("photos/photos")]
-
-
-def _photo(row: dict) -> Photo:
     from PIL import Image
 
-    with Image.open(data_folder() / "photos" / row["file"]) as file:
-        image = as_rgb(file)
-    name = Path(row["file"]).stem
-    return Photo(name, image, row["label"], row["credit"], row["licence"], row["source"], row["class"])
+    folder = data_folder() / "photos"
+    rows = [list(row.values()) for row in read_csv("photos/photos")]
+    return [Photo(Path(file).stem, as_rgb(Image.open(folder / file)), *about) for file, *about in rows]
 
 
 @cache
@@ -380,29 +319,26 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def preprocess(image: "Image", size: int = 224) -> Tensor:
-    """A photograph as ImageNet networks take it: float32 [3, size, size], normalised.
+    """A photograph as ImageNet networks take it: float32 [3, size, size], normalised; `to_pixels` is the way back.
 
-    Resizes the shorter side to size / 0.875 (256 for 224), cuts out the centre, and normalises with
-    IMAGENET_MEAN and IMAGENET_STD; `to_pixels` is the way back. Of an image that is more than twenty times as
-    long as wide only the middle is looked at, since the whole would be resized to gigabytes.
+    Resizes the shorter side to size / 0.875 (256 for 224) and cuts out the centre. Of an image that is more than
+    twenty times as long as wide only the middle is looked at, since the whole would be resized to gigabytes.
     Raises ValueError for a size below 1 and for what `as_rgb` refuses.
     """
     from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
 
-    if not isinstance(size, Integral) or size < 1:
-        raise ValueError(f"size must be a whole number of at least 1, not {size!r}.")
+    _check_whole("size", size, 1)
     image = as_rgb(image)
     width, height = image.size
-    spare = [max(0, side - LONGEST * min(image.size)) // 2 for side in image.size]
-    image = image.crop((spare[0], spare[1], width - spare[0], height - spare[1]))
+    left, top = (max(0, side - LONGEST * min(image.size)) // 2 for side in image.size)
+    image = image.crop((left, top, width - left, height - top))
     return AlexNet_Weights.IMAGENET1K_V1.transforms(crop_size=size, resize_size=size * 8 // 7)(image)
 
 
 def as_rgb(image: "Image") -> "Image":
     """A PIL image in 8-bit RGB as a viewer shows it: upright (EXIF), on white where it is transparent.
 
-    Of 16-bit images the upper 8 bits are kept. Raises ValueError for what is no PIL image, or has pixels whose
-    range is not known.
+    Raises ValueError for what is no PIL image, or has pixels whose range is not known.
     """
     from PIL import Image, ImageOps
 
@@ -413,14 +349,11 @@ def as_rgb(image: "Image") -> "Image":
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
             raise ValueError(f"an image of mode {image.mode!r} has no known range: make it 8-bit first.")
-        image = Image.fromarray((values >> 8).astype(np.uint8))
+        image = Image.fromarray((values >> 8).astype(np.uint8))  # of 16 bits
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
-
-
-# Published figures
 
 
 def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
@@ -428,35 +361,30 @@ def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
 
     Raises ValueError, naming what there is, for a table that is not there.
     """
+
+    def value(text: str) -> str | int | float | None:
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(text)
+        return text or None
+
     path = data_folder() / f"{name}.csv"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in data_folder().glob("*.csv")))
-        raise ValueError(f"No table {name!r} stands in {data_folder()}, only {known or 'none'}; {_cure('')}")
+        raise ValueError(f"No table {name!r} stands in {data_folder()}, only {known or 'none'}; {CURE}")
     with path.open(encoding="utf-8", newline="") as file:
-        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+        return [{key: value(text) for key, text in row.items()} for row in csv.DictReader(file)]
 
 
 def best_runs(table: str, **setting: str | int | float) -> list[dict[str, str | int | float | None]]:
     """The stored runs of one setting, a row for each seed, at the learning rate with the lowest validation error.
 
-    `table` is a table of long runs ("vgg_depth", "resnet_depth", "inception_heads", "inception_aux"), made by
-    `tools/long_runs.py`. Raises ValueError for a setting that was not run.
+    `table` is one of `tools/long_runs.py`, such as "vgg_depth". Raises ValueError for a setting that was not run.
     """
     by_rate: dict = {}
     for row in read_csv(table):
         if setting.items() <= row.items():
             by_rate.setdefault(row["learning_rate"], []).append(row)
     if not by_rate:
-        raise ValueError(
-            f"No run of {table} has {setting}; its settings are the columns of data/{table}.csv."
-        )
-    return min(by_rate.values(), key=lambda runs: sum(run["validation_error"] for run in runs) / len(runs))
-
-
-def _value(text: str) -> str | int | float | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text or None
+        raise ValueError(f"{table} has no run of {setting}; its columns say what was varied.")
+    return min(by_rate.values(), key=lambda runs: fmean(run["validation_error"] for run in runs))

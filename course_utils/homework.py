@@ -17,7 +17,7 @@ import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from torch import Tensor
 LINE = 80  # characters; nbgrader's report cuts longer lines off
 ANSWERS = Path(__file__).resolve().parents[1] / "data" / "homework_answers.json"  # made by tools/homework.py
 _tried: set[str] = set()  # names of functions whose check ran in this kernel, wrappers' callees too
-NOTHING_RETURNED = "None came back: the body ends with return and the value that is wanted."
 
 
 class WrongAnswer(AssertionError):
@@ -55,8 +54,7 @@ def check(
 
     `expected` is a number, text, a tensor, a sequence of these, or the type of the error that must be raised.
     Whole numbers must be whole, floats agree up to `tolerance`, NumPy's arrays count as tensors. `mistakes`
-    maps a sentence to the value which that mistake gives; one that gives the right value here is passed over.
-    The function works on copies and has `seconds`, where the system has an alarm.
+    maps a sentence to the value which that mistake gives. The function works on copies and has `seconds`.
     """
     code = getattr(function, "__code__", None)
     _tried.update((getattr(function, "__name__", ""), *getattr(code, "co_names", ())))
@@ -67,9 +65,8 @@ def check(
             warnings.simplefilter("ignore")  # nbgrader takes anything on stderr for a failed test
             got = _plain(function(*copy.deepcopy(arguments), **copy.deepcopy(keywords)))
     except _TooLong:
-        raise WrongAnswer(
-            f"{call} did not end within {seconds:g} seconds.\nThis looks like: a loop that never ends."
-        ) from None
+        text = f"{call} did not end within {seconds:g} seconds.\nThis looks like: a loop that never ends."
+        raise WrongAnswer(text) from None
     except NotImplementedError:
         raise WrongAnswer(f"{call} is not written yet.") from None
     except Exception as error:
@@ -78,7 +75,8 @@ def check(
         locked = {sys._getframe(1).f_code.co_filename, __file__}
         raise WrongAnswer(f"{call} stopped with {_describe_error(error, locked)}") from error
     if must_raise:
-        raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{_hint(got)}")
+        reason = _wrong_kind(got, expected)
+        raise WrongAnswer(f"{call} gave {_show(got)}; it should raise {expected.__name__}.{reason}")
     if not _same(got, expected, tolerance):
         reason = _wrong_kind(got, expected) or _matching(got, mistakes, expected)
         if not reason and isinstance(expected, Tensor) and got.shape != expected.shape:
@@ -91,9 +89,8 @@ def check_entry(
 ) -> None:
     """Pass where `value` is the number or word that was asked for; else raise WrongAnswer in words.
 
-    `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the
-    sentence "NAME = VALUE is not ..."; `mistakes` maps a sentence to the value which that mistake gives, or
-    to its digest where the value is the answer to another question.
+    `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the sentence
+    "NAME = VALUE is not ..."; `mistakes` maps a sentence to that mistake's value, or to the digest of one.
     """
     value = _plain(value)
     if value is None or value is Ellipsis:
@@ -114,7 +111,7 @@ def require(condition: object, sentence: str) -> None:
 def hint(task: str) -> None:
     """Print the steps of the solution of a function, such as "output_size", without what they compute.
 
-    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test has run once.
+    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test ran once.
     """
     print(_open(task, "hint"))
 
@@ -160,14 +157,11 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _nearly(name: str, value: object, answer: str) -> str:
     """What keeps a right entry from being one: its quotes, or that it was not rounded."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return ""
-    if isinstance(value, str):
-        return "\nA number is wanted, without quotes." if digest(name, number) == answer else ""
-    whole = math.isfinite(number) and digest(name, round(number)) == answer
-    return "\nA whole number is wanted: round it." if whole else ""
+    with suppress(TypeError, ValueError, OverflowError):  # of what is no number, or not finite
+        if isinstance(value, str):
+            return "\nA number is wanted, without quotes." if digest(name, float(value)) == answer else ""
+        return "\nA whole number is wanted: round it." if digest(name, round(value)) == answer else ""
+    return ""
 
 
 def _plain(value: object) -> object:
@@ -198,11 +192,9 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
 
 
 def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
-    fitting = [
-        sentence
-        for sentence, value in (mistakes or {}).items()
-        if _equal(got, value) and not _equal(expected, value)  # the right value here would explain nothing
-    ]
+    # What gives the right value here would explain nothing.
+    made = {sentence: value for sentence, value in (mistakes or {}).items() if not _equal(expected, value)}
+    fitting = [sentence for sentence, value in made.items() if _equal(got, value)]
     return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
 
 
@@ -214,7 +206,7 @@ def _equal(one: object, other: object) -> bool:
 
 def _wrong_kind(got: object, wanted: object) -> str:
     if got is None:
-        return _hint(got)
+        return "\nNone came back: the body ends with return and the value that is wanted."
     fraction = isinstance(got, Real) and not isinstance(got, Integral)
     if isinstance(wanted, Integral) and fraction and (got == wanted or got % 1):
         return "\nA whole number is wanted, an int: // divides and rounds down, int(...) cuts off."
@@ -225,15 +217,10 @@ def _wrong_kind(got: object, wanted: object) -> str:
     return ""
 
 
-def _hint(got: object) -> str:
-    return f"\n{NOTHING_RETURNED}" if got is None else ""
-
-
 def _describe_call(function: Callable, arguments: Sequence, keywords: Mapping) -> str:
-    try:
+    named = {**dict(zip("0123456789", arguments, strict=False)), **keywords}
+    with suppress(TypeError, ValueError):  # of other parameters than asked for: the call itself will say so
         named = inspect.signature(function).bind(*arguments, **keywords).arguments
-    except (TypeError, ValueError):  # other parameters than asked for: the call itself will say so
-        named = {**{str(index): value for index, value in enumerate(arguments)}, **keywords}
     inside = ", ".join(f"{name}={_show(value)}" for name, value in named.items())
     return f"{getattr(function, '__name__', 'your function')}({inside})"
 
@@ -251,11 +238,9 @@ def _describe_error(error: Exception, locked: Collection[str]) -> str:
 
 def _show(value: object) -> str:
     if isinstance(value, Tensor):
-        return (
-            str(_rounded(value.tolist())) if value.numel() <= 16 else f"a tensor of shape {list(value.shape)}"
-        )
+        return _show(value.tolist()) if value.numel() <= 16 else f"a tensor of shape {list(value.shape)}"
     if isinstance(value, list | tuple):
-        inside = ", ".join(_show(_plain(each)) for each in value[:8]) + (", ..." if len(value) > 8 else "")
+        inside = ", ".join(_show(_plain(each)) for each in value[:16]) + (", ..." if len(value) > 16 else "")
         alone = "," if len(value) == 1 else ""
         return f"({inside}{alone})" if isinstance(value, tuple) else f"[{inside}]"
     if isinstance(value, Real) and not isinstance(value, Integral):
@@ -266,18 +251,12 @@ def _show(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
-def _rounded(value: object) -> object:
-    if isinstance(value, list):
-        return [_rounded(v) for v in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
 def _show_beside(wanted: object, got: object) -> str:
     large = isinstance(wanted, Tensor) and wanted.numel() > 16
     if not large or not isinstance(got, Tensor) or got.shape != wanted.shape:
         return _show(wanted)
     first = (got.double() - wanted.double()).abs().gt(1e-5).nonzero()[0].tolist()
-    right, wrong = wanted[tuple(first)], got[tuple(first)]
+    right, wrong = (values[tuple(first)] for values in (wanted, got))
     return f"{_show(wanted)} with {right:.5g} in place of {wrong:.5g} at {first}"
 
 

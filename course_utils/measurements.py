@@ -1,7 +1,7 @@
 """What flows through a network while it trains, measured without leaving a trace in it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 class Signals:
     """What flows through a network in one step, a number for each convolution from first to last.
 
-    `activations` is the root mean square of what the layer hands on (behind addition and ReLU), `gradients` the
-    norm of the loss's gradient with respect to the layer's weights.
+    The root mean square of what the layer hands on (behind addition and ReLU), and the norm of its weights' gradient.
     """
 
     activations: tuple[float, ...]
@@ -33,8 +32,8 @@ def layer_signals(model: "ResNet", images: Tensor, targets: Tensor) -> Signals:
     images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
     """
     activations: list[Tensor] = []
-    relus = [part.relu for part in (model, *_blocks(model))]
-    hooks = [relu.register_forward_hook(lambda _, __, out: activations.append(out)) for relu in relus]
+    watched = [model.relu, *(block.relu for block in _blocks(model))]
+    hooks = [relu.register_forward_hook(lambda _, __, out: activations.append(out)) for relu in watched]
     try:
         with unchanged(model), torch.enable_grad():
             device = model.conv1.weight.device
@@ -49,10 +48,8 @@ def layer_signals(model: "ResNet", images: Tensor, targets: Tensor) -> Signals:
 
 def main_path(model: "ResNet") -> list[nn.Conv2d]:
     """The convolutions of a residual or plain network from first to last, without those of the shortcuts."""
-    children = [
-        child for block in _blocks(model) for name, child in block.named_children() if name != "downsample"
-    ]
-    return [model.conv1, *(child for child in children if isinstance(child, nn.Conv2d))]
+    children = [child for block in _blocks(model) for child in block.named_children()]
+    return [model.conv1, *(child for name, child in children if name.startswith("conv"))]
 
 
 def remember(model: nn.Module) -> Callable[[], None]:
@@ -74,11 +71,9 @@ def remember(model: nn.Module) -> Callable[[], None]:
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
     """Whatever happens inside, the modules' modes and the buffers are afterwards what they were."""
-    put_back = remember(model)
-    try:
+    with ExitStack() as stack:
+        stack.callback(remember(model))
         yield
-    finally:
-        put_back()
 
 
 def _blocks(model: "ResNet") -> list[nn.Module]:
@@ -87,7 +82,5 @@ def _blocks(model: "ResNet") -> list[nn.Module]:
 
 
 def _norms(tensors: Iterable[Tensor]) -> list[float]:
-    # In double precision: without normalisation the squares of the largest leave single precision's range.
-    # On the CPU, since Apple's MPS has no double precision.
-    norms = [torch.linalg.vector_norm(tensor.detach().cpu(), dtype=torch.float64) for tensor in tensors]
-    return torch.stack(norms).tolist()
+    # In double precision, which Apple's MPS lacks: without normalisation the squares leave single precision's range.
+    return [torch.linalg.vector_norm(t.detach().cpu(), dtype=torch.float64).item() for t in tensors]

@@ -1,7 +1,7 @@
 """Top-k accuracy and error, exact over batches, and the confusion matrix.
 
-Logits are scores `[N, classes]`, one row an image; targets are class numbers `[N]`.
-Every rate is a fraction between 0 and 1, taken over images, never over batches.
+Logits are scores `[N, classes]`, one row an image; targets are class numbers `[N]`. Every rate is a fraction
+between 0 and 1, taken over images, never over batches. ValueError tells what does not fit.
 """
 
 import math
@@ -12,18 +12,15 @@ from torch import Tensor
 
 from course_utils.words import described
 
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_CLASS_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _CHUNK = 1024  # rows compared at once: the comparison's booleans then stay in the cache
 
 
 def target_ranks(logits: Tensor, targets: Tensor) -> Tensor:
-    """How many classes stand ahead of each image's target: 0 means that the first guess is right.
+    """How many classes stand ahead of each image's target, int64 `[N]`: 0 means that the first guess is right.
 
     A tie counts against the target, so a classifier that gives every class the same score earns nothing.
-
-    Shapes: logits `[N, classes]`, targets `[N]`; returns int64 `[N]`, each from 0 to classes - 1.
-    Raises ValueError where shapes or types do not fit, where nothing was given, where a target is no class
-    and where a logit is NaN.
+    Raises ValueError where shapes or types do not fit, nothing was given, a target is no class or a logit is NaN.
     """
     if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
         raise ValueError(f"logits are floating point of shape [N, classes]; got {described(logits)}")
@@ -33,19 +30,15 @@ def target_ranks(logits: Tensor, targets: Tensor) -> Tensor:
     if bool(torch.isnan(logits).any()):
         raise ValueError("a logit is NaN, so no order can be given; check the model's loss and learning rate")
     targets = targets.to(device=logits.device, dtype=torch.int64)
-    ranks = torch.empty(len(targets), dtype=torch.int64, device=logits.device)
-    for start in range(0, len(targets), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        scores = logits[rows].gather(1, targets[rows, None])
-        ranks[rows] = (logits[rows] >= scores).sum(dim=1) - 1  # minus the target itself
-    return ranks
+    chunks = zip(logits.split(_CHUNK), logits.gather(1, targets[:, None]).split(_CHUNK), strict=True)
+    return torch.cat([(rows >= scores).sum(dim=1) for rows, scores in chunks]) - 1  # minus the target itself
 
 
 def topk_errors(logits: Tensor, targets: Tensor, ks: Sequence[int] = (1, 5)) -> dict[int, float]:
     """Share of images whose target is not among the k best classes, for every k in one pass.
 
-    Shapes as in `target_ranks`; raises ValueError as it does, and where a k is not between 1 and the
-    number of classes. Source: CSC321 lecture 12, "ImageNet"; Russakovsky et al. 2015, section 4.1.
+    Raises ValueError as `target_ranks` does, and where a k is not between 1 and the number of classes.
+    Source: CSC321 lecture 12, "ImageNet"; Russakovsky et al. 2015, section 4.1.
     """
     ranks = target_ranks(logits, targets)
     return {k: (ranks >= k).sum().item() / len(ranks) for k in checked_ks(ks, logits.shape[1])}
@@ -62,10 +55,7 @@ def topk_accuracy(logits: Tensor, targets: Tensor, k: int = 1) -> float:
 
 
 class TopKMeter:
-    """Top-k errors over a stream of batches, weighted by image, so that a short last batch does no harm.
-
-    `update` keeps whole counts, not rates: the result equals `topk_errors` of all batches together.
-    """
+    """Top-k errors over a stream of batches, weighted by image: equal to `topk_errors` of all batches together."""
 
     def __init__(self, ks: Sequence[int] = (1, 5)) -> None:
         self.ks = checked_ks(ks)
@@ -87,18 +77,16 @@ class TopKMeter:
 
 
 def confusion_matrix(predictions: Tensor, targets: Tensor, num_classes: int) -> Tensor:
-    """How often each true class (row) was taken for each class (column).
+    """How often each true class (row) was taken for each class (column): int64 `[num_classes, num_classes]`.
 
-    Shapes: predictions and targets `[N]`, whole numbers from 0 to num_classes - 1; returns int64
-    `[num_classes, num_classes]`. Raises ValueError where they do not fit.
+    Predictions and targets are class numbers `[N]`. Raises ValueError where they do not fit.
     """
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f"num_classes is a whole number from 1 on; got {num_classes!r}")
     _check_classes("predictions", predictions, num_classes)
     _check_classes("targets", targets, num_classes)
     if len(predictions) != len(targets):
-        counts = f"{len(predictions)} predictions, {len(targets)} targets"
-        raise ValueError(f"one prediction per target is needed; got {counts}")
+        raise ValueError(f"guesses and targets are as many; got {len(predictions)} and {len(targets)}")
     cells = targets.long() * num_classes + predictions.long().to(targets.device)
     return torch.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
@@ -106,9 +94,7 @@ def confusion_matrix(predictions: Tensor, targets: Tensor, num_classes: int) -> 
 def checked_ks(ks: Iterable[int], classes: float = math.inf) -> tuple[int, ...]:
     """The k asked for, each once; raises ValueError where one is no whole number from 1 to the number of classes."""
     ks = tuple(ks) if isinstance(ks, Iterable) else (ks,)
-    if not ks:
-        raise ValueError("ks names no k; give at least one, such as (1, 5)")
-    for k in ks:
+    for k in ks or ("no k",):
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= classes:
             limit = "number of classes" if classes == math.inf else f"{classes} classes"
             raise ValueError(f"k is a whole number from 1 to the {limit}; got {k!r}")
@@ -116,11 +102,11 @@ def checked_ks(ks: Iterable[int], classes: float = math.inf) -> tuple[int, ...]:
 
 
 def _check_classes(name: str, values: Tensor, num_classes: int) -> None:
-    if not isinstance(values, Tensor) or values.ndim != 1 or values.dtype not in _INTEGERS:
+    if not isinstance(values, Tensor) or values.ndim != 1 or values.dtype not in _CLASS_TYPES:
         raise ValueError(f"{name} are whole class numbers [N]; got {described(values)}")
     if len(values) == 0:
         raise ValueError(f"{name} are empty: a rate over no image is not defined")
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= num_classes:
-        allowed = f"class numbers from 0 to {num_classes - 1} for {num_classes} classes"
-        raise ValueError(f"{name} are {allowed}; got {low if low < 0 else high}")
+    for value in map(int, values.aminmax()):
+        if not 0 <= value < num_classes:
+            allowed = f"class numbers from 0 to {num_classes - 1} for {num_classes} classes"
+            raise ValueError(f"{name} are {allowed}; got {value}")

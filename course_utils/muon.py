@@ -13,11 +13,9 @@ TINY = 1e-7
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum whose step for a convolution is made orthogonal before it is taken.
 
-    A convolution's weight `[out, in, k, k]` is a matrix `[out, in k k]`. Its step keeps its directions and
-    gets singular values near 1, so that no direction is learned slowly; the weight's norm is held at
-    sqrt(out). That suits networks with normalisation behind each convolution, where the norm has no
-    meaning. Biases, linear layers and normalisation go to an optimiser of their own beside this one.
-    Kernels without a gradient stay as they are.
+    A convolution's weight `[out, in, k, k]` is a matrix `[out, in k k]`. Its step keeps its directions and gets
+    singular values near 1, so that no direction is learned slowly; the weight's norm, which has no meaning where
+    normalisation follows, is held at sqrt(out). All other parameters go to an optimiser of their own.
     Raises ValueError where there is no kernel, or one that does not have four dimensions.
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; its use in KellerJordan/cifar10-airbench.
     """
@@ -31,24 +29,23 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
-        """One step; kernels of one shape take theirs together, as one batch of matrices."""
-        for group in self.param_groups:
-            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
-            for kernel in group["params"]:
-                if kernel.grad is not None:
-                    by_shape.setdefault(kernel.shape, []).append(kernel)
-            for kernels in by_shape.values():
-                self._step(kernels, STEP * group["lr"], group["momentum"])
-
-    def _step(self, kernels: list[nn.Parameter], rate: float, momentum: float) -> None:
-        gradients = torch.stack([kernel.grad.flatten(1) for kernel in kernels])
-        before = [self.state[kernel].get("velocity", torch.zeros_like(gradients[0])) for kernel in kernels]
-        velocities = momentum * torch.stack(before) + gradients
-        steps = orthogonal(gradients + momentum * velocities)
-        for kernel, velocity, step in zip(kernels, velocities, steps, strict=True):
-            self.state[kernel]["velocity"] = velocity
-            kernel.mul_(len(kernel) ** 0.5 / kernel.norm().clamp(min=TINY))
-            kernel.sub_(step.view_as(kernel), alpha=rate)
+        """One step; kernels of one shape take theirs together, as one batch of matrices, others stay."""
+        (group,) = self.param_groups
+        by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+        for kernel in group["params"]:
+            if kernel.grad is not None:
+                by_shape.setdefault(kernel.shape, []).append(kernel)
+        for kernels in by_shape.values():
+            gradients = torch.stack([kernel.grad.flatten(1) for kernel in kernels])
+            before = [
+                self.state[kernel].get("velocity", torch.zeros_like(gradients[0])) for kernel in kernels
+            ]
+            velocities = group["momentum"] * torch.stack(before) + gradients
+            steps = orthogonal(gradients + group["momentum"] * velocities)
+            for kernel, velocity, step in zip(kernels, velocities, steps, strict=True):
+                self.state[kernel]["velocity"] = velocity
+                kernel.mul_(len(kernel) ** 0.5 / kernel.norm().clamp(min=TINY))
+                kernel.sub_(step.view_as(kernel), alpha=STEP * group["lr"])
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Tables of the papers as data, for the models and for pictures that are drawn without torch."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,8 +25,7 @@ class InceptionWidths(NamedTuple):
         return InceptionWidths(*(max(1, round(channels * width / 64)) for channels in self))
 
 
-# Table 1, rows "inception (3a)" to "inception (5b)";
-# the digit is the stage, and a max pooling stands between stages
+# Table 1, rows "inception (3a)" to "inception (5b)"; a max pooling stands between stages, which the digit tells
 INCEPTION_WIDTHS: dict[str, InceptionWidths] = {
     "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
     "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
@@ -42,9 +42,8 @@ Stages = Sequence[Sequence[str]]
 
 
 def vgg_stages(*counts: int) -> Stages:
-    return tuple(
-        (f"conv3-{width}",) * count for width, count in zip((64, 128, 256, 512, 512), counts, strict=False)
-    )
+    widths = (64, 128, 256, 512, 512)
+    return tuple((f"conv3-{width}",) * count for width, count in zip(widths, counts, strict=False))
 
 
 # Simonyan & Zisserman 2015, Table 1: "conv<kernel size>-<channels>"; a 2x2 max pooling ends each stage.
@@ -60,11 +59,8 @@ VGG_CONFIGURATIONS: dict[str, Stages] = {
 
 
 def kernel_and_channels(layer: str) -> tuple[int, int]:
-    """Kernel size and output channels of a layer of VGG_CONFIGURATIONS: `"conv3-64"` gives `(3, 64)`.
-
-    Raises ValueError for anything else, "LRN" included.
-    """
-    kernel_size, _, channels = layer.removeprefix("conv").partition("-")
-    if not (layer.startswith("conv") and kernel_size.isdigit() and channels.isdigit()):
+    """Kernel size and output channels: `"conv3-64"` gives `(3, 64)`; raises ValueError for "LRN" and all else."""
+    found = re.fullmatch(r"conv(\d+)-(\d+)", layer)
+    if not found:
         raise ValueError(f'A convolution is "conv<kernel size>-<channels>", e.g. "conv3-64"; got {layer!r}.')
-    return int(kernel_size), int(channels)
+    return int(found[1]), int(found[2])

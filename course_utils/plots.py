@@ -1,15 +1,14 @@
 """The course's pictures in matplotlib: one palette, one style, axes with units.
 
-Importing this module sets the course's style for every later matplotlib figure. A function with one pair of
-axes takes `ax=` and returns the `Axes`; one that lays out several returns the `Figure`. Each says in words
-what its figure shows: a notebook stores that alt text beside the picture, and `describe` writes one for a
-figure of your own.
+Importing this module sets the course's style for every later matplotlib figure. A function with one pair of axes
+takes `ax=` and returns the `Axes`, one that lays out several the `Figure`. Each says in words what it drew: a
+notebook stores that alt text beside the picture, and `describe` writes one for a figure of your own.
 """
 
 import inspect
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -50,26 +49,20 @@ plt.rc("lines", linewidth=1.8)
 
 
 def describe(picture: Figure | Axes, text: str) -> Figure | Axes:
-    """Set the alt text of a figure: what it shows, in words, for readers who do not see it.
-
-    Returns the picture. Raises ValueError for a text without a word.
-    """
+    """Set the alt text of a figure, for readers who do not see it; raises ValueError for a text without a word."""
     if not text.split():
         raise ValueError(f"an alt text says in words what the figure shows; got {text!r}")
     picture.get_figure(root=True).alt = " ".join(text.split())
     return picture
 
 
-def _say(picture: Figure | Axes, text: str) -> None:
+def _say(picture: Figure | Axes, text: str) -> Figure | Axes:
     """Add a sentence to the alt text: a figure may hold what several functions drew."""
-    describe(picture, f"{getattr(picture.get_figure(root=True), 'alt', '')} {text}")
+    return describe(picture, f"{getattr(picture.get_figure(root=True), 'alt', '')} {text}")
 
 
 def show_source(*objects) -> Markdown:
-    """The source of classes or functions as Python has it, highlighted as code in a notebook.
-
-    Raises ValueError for what has no Python source: an instance, say, or a function written in C.
-    """
+    """The Python source of classes or functions, as code in a notebook; raises ValueError for what has none."""
     try:
         sources = [inspect.getsource(thing).rstrip() for thing in objects]
     except (TypeError, OSError) as error:
@@ -78,25 +71,14 @@ def show_source(*objects) -> Markdown:
 
 
 def alt_text(figure: Figure) -> str:
-    """What a figure shows, in words, for who cannot see it: its attribute `alt` where it has one, else its labels.
-
-    Every figure that a notebook shows carries it as metadata of the picture, {"image/png": {"alt": ...}}.
-    """
-    parts = [figure.get_suptitle(), *(_panel(ax) for ax in figure.axes if ax.has_data())]
+    """What a figure shows, in words: its attribute `alt` where it has one, else its titles and labels."""
+    axes = [" by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))) for ax in figure.axes]
+    parts = [figure.get_suptitle(), *(ax.get_title() for ax in figure.axes), *axes]
     return getattr(figure, "alt", "") or "; ".join(filter(None, parts)) or "a drawing without labels"
 
 
-def _panel(ax: Axes) -> str:
-    titles = [ax.get_title(loc) for loc in ("left", "center", "right")]
-    axes = " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
-    labels = ax.get_legend().get_texts() if ax.get_legend() else ax.get_yticklabels()
-    names = [label.get_text() for label in labels if ax.axison and any(map(str.isalpha, label.get_text()))]
-    parts = (*titles, axes, names and "for " + ", ".join(names))
-    return " ".join(", ".join(filter(None, parts)).split()) or ("picture" if ax.images else "")
-
-
 def alt_metadata(figure: Figure, **_) -> tuple[dict, dict]:
-    """The alt text as IPython takes it, beside the picture that another formatter makes."""
+    """The alt text as a notebook stores it beside every picture, which another formatter makes."""
     return {}, {"image/png": {"alt": alt_text(figure)}}
 
 
@@ -109,9 +91,8 @@ def show_images(
 ) -> Figure:
     """Images in a grid, each under its title.
 
-    `images` is a tensor `[N, H, W]`, `[N, 1, H, W]` or `[N, 3, H, W]`, scaled together to its own range, or
-    a list of PIL images. `size` is a picture's width in inches. Raises ValueError where there is no image or
-    the titles are not as many.
+    `images` is a tensor `[N, H, W]` or `[N, 1 or 3, H, W]`, scaled together to its own range, or a list of PIL
+    images. `size` is a picture's width in inches. Raises ValueError for no image or another number of titles.
     """
     pictures = _pictures(images)
     titles = [""] * len(pictures) if titles is None else list(titles)
@@ -128,51 +109,46 @@ def show_images(
     for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
         ax.imshow(picture, vmin=0, vmax=1)
         ax.set_title(title, fontsize=9)
-    named = "; ".join(" ".join(title.split()) for title in titles if title.strip())
+    named = "; ".join(filter(str.strip, titles))
     count = words.plural(len(pictures), "picture")
-    _say(figure, f"{count} in rows of {columns}{': ' + named if named else ''}.")
-    return figure
+    return _say(figure, f"{count} in rows of {columns}{': ' + named if named else ''}.")
 
 
-def show_topk(
-    image, logits: Tensor, classes: Sequence[str], *, k: int = 5, target: int | None = None
-) -> Figure:
+def show_topk(image, logits: Tensor, classes: Sequence[str], *, k=5, target: int | None = None) -> Figure:
     """A photo beside the probabilities of its k best classes, the target in another colour.
 
-    `logits` is `[classes]`. Raises ValueError where k or the number of classes does not fit the logits.
+    Raises ValueError where k or the number of classes does not fit the logits `[classes]`.
     """
     logits = logits.detach().flatten().cpu()
     if len(logits) != len(classes) or not 1 <= k <= len(logits):
         counts = f"k={k}, {len(logits)} logits, {len(classes)} names"
         raise ValueError(f"each logit has a class name, and k is from 1 to their number; got {counts}")
+    short = partial(textwrap.shorten, width=22, placeholder="…")
     figure, (left, ax) = plt.subplots(1, 2, figsize=(7.5, 0.45 + 0.36 * max(k, 5)), width_ratios=(1, 1.3))
     left.imshow(_pictures([image])[0])
     left.axis("off")
     shares, best = map(Tensor.tolist, logits.softmax(dim=0).topk(k))
-    ax.barh(range(k), shares, color=[COLOURS["green" if n == target else "sky"] for n in best])
-    for place, share in enumerate(shares):
-        ax.text(share + 0.01, place, words.percent(share), va="center", fontsize=9)
-    ax.set_yticks(range(k), [_shortened(classes[n]) for n in best])
+    bars = ax.barh(range(k), shares, color=[COLOURS["green" if n == target else "sky"] for n in best])
+    percents = [words.percent(share) for share in shares]
+    ax.bar_label(bars, percents, padding=2, fontsize=9)
+    ax.set_yticks(range(k), [short(classes[n]) for n in best])
     ax.set(xlim=(0, 1.15), ylim=(k - 0.4, -0.6), xticks=[0, 0.5, 1])
     ax.xaxis.set_major_formatter(PERCENT)
     if target is not None:
         ahead = int((logits >= logits[target]).sum()) - 1
         verdict = f"the target stands on place {ahead + 1}" if ahead else "right first time"
-        ax.set_title(f"{_shortened(classes[target])}: {verdict}", loc="left", fontsize=10)
-    guesses = [f"{classes[n]} {words.percent(p)}" for n, p in zip(best, shares, strict=True)]
-    _say(ax, f"The {k} best classes as bars: {', '.join(guesses)}. {ax.get_title(loc='left')}")
-    return figure
+        ax.set_title(f"{short(classes[target])}: {verdict}", loc="left", fontsize=10)
+    guesses = ", ".join(f"{classes[n]} {share}" for n, share in zip(best, percents, strict=True))
+    return _say(figure, f"The {k} best classes as bars: {guesses}. {ax.get_title(loc='left')}")
 
 
-def plot_history(history, *, title: str = "") -> Figure:
-    """Loss by step, and training and test error by epoch, of one `History` or of several by name.
-
-    Raises ValueError where no step was taken.
-    """
+def plot_history(history) -> Figure:
+    """Loss by step, and both errors by epoch, of one `History` or of several by name; ValueError without a step."""
     histories = dict(history) if isinstance(history, Mapping) else {type(history).__name__: history}
-    if not any(h.losses for h in histories.values()):
+    if not any(run.losses for run in histories.values()):
         raise ValueError("there is no step to draw; got a history without losses")
     figure, (left, right) = plt.subplots(1, 2)
+    endings = []
     for n, (name, run) in enumerate(histories.items()):
         colour = _colour(name, n)
         window = max(1, len(run.losses) // 60)
@@ -180,6 +156,8 @@ def plot_history(history, *, title: str = "") -> Figure:
         left.plot(range(window, window + len(means)), means, color=colour, label=name)
         for errors, style in ((run.train_errors, ":"), (run.test_errors, "-o")):
             right.plot(range(1, len(errors) + 1), errors, style, markersize=4, color=colour)
+        error = "".join(f", test error {words.percent(error)}" for error in run.test_errors[-1:])
+        endings.append(f"{name} ends at loss {run.losses[-1]:.2f}{error}")
     left.set(xlabel="step", ylabel="training loss", yscale="log")
     left.yaxis.set_major_formatter(ScalarFormatter())
     left.yaxis.set_minor_formatter(ScalarFormatter())
@@ -191,10 +169,7 @@ def plot_history(history, *, title: str = "") -> Figure:
     right.legend()
     if len(histories) > 1:
         left.legend()
-    endings = "; ".join(map(_ending, histories.items()))
-    _say(figure, f"Training loss by step and top-1 error by epoch. {endings}")
-    figure.suptitle(title)
-    return figure
+    return _say(figure, f"Training loss by step and top-1 error by epoch. {'; '.join(endings)}")
 
 
 def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
@@ -216,15 +191,19 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
     ax.set_yticks(range(len(classes)), classes)
     ax.set(xlabel="the model's guess", ylabel="true class")
     ax.spines[:].set_visible(False)
-    _say(ax, _confusion_in_words(share, classes))
-    return ax
+    right, off = share.diagonal(), share - np.diag(share.diagonal())
+    row, column = np.unravel_index(off.argmax(), off.shape)
+    most, least = (f"{classes[n]}, {words.percent(right[n], 0)}" for n in (right.argmax(), right.argmin()))
+    mistake = f"{classes[row]} taken for {classes[column]}, {words.percent(off[row, column], 0)}"
+    told = f"right most often {most}, least often {least}; commonest mistake: {mistake}"
+    return _say(ax, f"Confusion matrix of {len(classes)} classes: {told}.")
 
 
 def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axes | None = None) -> Axes:
     """A convolution's kernels `[out, in, height, width]` as tiles: in colour for three input channels.
 
-    With any other number of channels the first is drawn, red for positive and blue for negative weights, on
-    one scale for all. Raises ValueError where the weights are not four-dimensional.
+    Else the first channel is drawn, red for positive and blue for negative weights, on one scale for all.
+    Raises ValueError for other shapes.
     """
     weights = weights.detach().cpu().float()
     if weights.ndim != 4 or 0 in weights.shape:
@@ -238,10 +217,7 @@ def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axe
 
 
 def plot_activations(maps: Tensor, *, columns: int = 8, title: str = "", ax: Axes | None = None) -> Axes:
-    """Feature maps `[channels, height, width]` as tiles, each on its own scale from its least to its largest.
-
-    Raises ValueError where the maps are not three-dimensional (pass one image's maps).
-    """
+    """Feature maps `[channels, height, width]` as tiles, each on its own scale; raises ValueError for other shapes."""
     maps = maps.detach().cpu().float()
     if maps.ndim != 3 or 0 in maps.shape:
         raise ValueError(f"one image's maps have the shape [channels, height, width]; got {list(maps.shape)}")
@@ -251,25 +227,24 @@ def plot_activations(maps: Tensor, *, columns: int = 8, title: str = "", ax: Axe
 
 
 def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Axes | None = None) -> Axes:
-    """What one unit sees, as a box on its input image; the part of the box in the padding is drawn dashed.
+    """What the unit at (row, column) sees, as a box on its input image; dashed where the box lies in the padding.
 
-    `image` is a tensor `[C, H, W]` or a PIL image of the network's input size, `field` a `ReceptiveField`,
-    `unit` its (row, column).
+    `image` is a tensor `[C, H, W]` or a PIL image of the network's input size, `field` a `ReceptiveField`.
     """
     picture = _pictures(image[None] if isinstance(image, Tensor) else [image])[0]
     height, width = picture.shape[:2]
     top, left, bottom, right = field.box(*unit)
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
     ax.imshow(picture, vmin=0, vmax=1, extent=(0, width, height, 0))
-    ax.add_patch(_box(top, left, bottom, right, linestyle="--"))
-    inside = max(top, 0), max(left, 0), min(bottom, height), min(right, width)
-    ax.add_patch(_box(*inside, facecolor=(COLOURS["vermilion"], 0.18)))
+    frame = {"edgecolor": COLOURS["vermilion"], "linewidth": 2}
+    ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, linestyle="--", **frame))
+    y, x, end, far = max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+    ax.add_patch(Rectangle((x, y), far - x, end - y, facecolor=(COLOURS["vermilion"], 0.18), **frame))
     ax.set_xlim(min(0, left) - 2, max(width, right) + 2)
     ax.set_ylim(max(height, bottom) + 2, min(0, top) - 2)
     ax.set(xlabel="pixels", title=f"unit {unit}: {bottom - top} x {right - left} pixels")
     seen = f"rows {top} to {bottom}, columns {left} to {right}"
-    _say(ax, f"A picture of {height} x {width} pixels with the box that unit {unit} sees: {seen}.")
-    return ax
+    return _say(ax, f"A picture of {height} x {width} pixels with the box that unit {unit} sees: {seen}.")
 
 
 def plot_layer_budget(
@@ -277,7 +252,7 @@ def plot_layer_budget(
 ) -> Axes:
     """Where a network's units, weights and multiply-adds are: each layer's share of the total, in per cent.
 
-    `table` is a sequence of `LayerSize` rows; layers that have none of the measures are left out.
+    `table` is a sequence of `LayerSize` rows; raises ValueError where none has any of the measures.
     """
     rows = [row for row in table if any(getattr(row, measure) for measure in measures)]
     if not rows:
@@ -295,16 +270,14 @@ def plot_layer_budget(
     ax.xaxis.set_major_formatter(PERCENT)
     ax.set_xlabel("share of the network's total")
     ax.legend(loc="best")
-    _say(ax, f"Bars of each layer's share of the network's total. {'; '.join(most)}.")
-    return ax
+    return _say(ax, f"Bars of each layer's share of the network's total. {'; '.join(most)}.")
 
 
 def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
     """A network drawn from its input on the left to its output: a stack of maps, or a bar, for each layer.
 
-    `layers` is a sequence of `LayerSize` rows in the order of computation. A map's sides follow its size in
-    pixels and a stack's depth the number of maps, all by their square root. Under each stand name and shape.
-    Raises ValueError where there is no layer.
+    `layers` are `LayerSize` rows in the order of computation. A map's sides follow its size in pixels and a stack's
+    depth the number of maps, all by their square root. Raises ValueError where there is no layer.
     """
     if not layers:
         raise ValueError("there is no layer to draw; got an empty sequence")
@@ -332,8 +305,7 @@ def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
         ax.figure.set_size_inches(0.62 * (left + 0.2), 0.62 * 3.6)
     ax.axis("off")
     shapes = "; ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in steps)
-    _say(ax, f"The network from input to output, a block for each layer's output: {shapes}.")
-    return ax
+    return _say(ax, f"The network from input to output, a block for each layer's output: {shapes}.")
 
 
 def plot_seeds(
@@ -341,8 +313,8 @@ def plot_seeds(
 ) -> Axes:
     """Runs that differ in their seed, by the name of what was run: a dot for each, a line at their mean.
 
-    The mean and the standard deviation of the sample stand beside the name. `percent` shows fractions as per
-    cent. Raises ValueError where there is nothing to draw, and for names with fewer than two runs.
+    Mean and standard deviation of the sample stand beside the name, fractions as per cent where `percent`.
+    Raises ValueError where there is nothing to draw, and for names with fewer than two runs.
     """
     if not results or any(len(values) < 2 for values in results.values()):
         counts = {name: len(values) for name, values in results.items()}
@@ -364,8 +336,7 @@ def plot_seeds(
         ax.xaxis.set_major_formatter(PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # PERCENT would round ticks at quarters
     ax.grid(axis="x")
-    _say(ax, f"A dot for each seed, with mean and spread. {'; '.join(labels)}.")
-    return ax
+    return _say(ax, f"A dot for each seed, with mean and spread. {'; '.join(labels)}.")
 
 
 def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) -> Axes:
@@ -374,11 +345,9 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
     Each row has `name`, `macs`, `params` (numbers) and `error` (a fraction). Names stand where they cover
     least. Raises ValueError where there is no row, or a row lacks one of the four.
     """
-    if not rows:
-        raise ValueError("there is no model to draw; got no rows")
-    for row in rows:
-        if missing := {"name", "macs", "params", "error"} - set(row):
-            raise ValueError(f"a row has name, macs, params and error; {row} lacks {', '.join(missing)}")
+    lacking = [row for row in rows if not {"name", "macs", "params", "error"} <= set(row)]
+    if lacking or not rows:
+        raise ValueError(f"a row has name, macs, params and error; got {lacking[0] if lacking else 'no row'}")
     ax = ax or plt.subplots(figsize=(7.5, 4.6))[1]
     largest = max(row["params"] for row in rows)
     areas = [20 + 900 * row["params"] / largest for row in rows]
@@ -391,14 +360,18 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
     ax.margins(0.12)
     ax.grid(True)
     _label_discs(ax, [(row["name"], row["macs"], row["error"]) for row in rows], areas)
-    discs = [(row["name"], words.short(row["macs"]), words.percent(row["error"])) for row in rows]
-    told = "; ".join(f"{name}: {macs} multiply-adds, {error}" for name, macs, error in discs)
-    _say(ax, f"Models by multiply-adds and error. {told}.")
-    return ax
+    short, share = words.short, words.percent
+    told = [f"{row['name']}: {short(row['macs'])} multiply-adds, {share(row['error'])}" for row in rows]
+    return _say(ax, f"Models by multiply-adds and error. {'; '.join(told)}.")
 
 
 def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Sequence[float]) -> None:
     """Names beside discs (name, x, y) of these areas, each where it covers least of discs and other names."""
+
+    def common(a: Bbox, b: Bbox) -> float:
+        both = Bbox.intersection(a, b)
+        return both.width * both.height if both else 0.0
+
     ax.figure.canvas.draw()  # only the finished layout knows where the discs are
     pixels = ax.figure.dpi / 72
     radii = pixels * np.sqrt(areas) / 2
@@ -410,44 +383,29 @@ def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Seq
         half = label.get_window_extent().size / 2
         places = [(radius + gap * pixels + half) * way for gap in (3, 12) for way in AROUND]
         boxes = [Bbox([centre + place - half, centre + place + half]) for place in places]
-        covered = [sum(map(partial(_common_area, box), taken)) - _common_area(box, inside) for box in boxes]
+        covered = [sum(map(partial(common, box), taken)) - common(box, inside) for box in boxes]
         best = int(np.argmin(covered))
         label.set_position(places[best] / pixels)
         taken.append(boxes[best])
 
 
-def _common_area(a: Bbox, b: Bbox) -> float:
-    common = Bbox.intersection(a, b)
-    return common.width * common.height if common else 0.0
+def show_table(rows: Iterable[Sequence], columns: Sequence[str], *, caption: str = "") -> Markdown:
+    """A table for a notebook, numbers to the right, also strings where each of a column starts with a digit.
 
-
-def show_table(
-    rows: Sequence[Mapping] | Sequence[Sequence], columns: Sequence[str] | None = None, *, caption: str = ""
-) -> Markdown:
-    """A table for a notebook, numbers to the right.
-
-    `rows` are mappings from column to value, or plain sequences with their names in `columns`. Whole numbers
-    get thousands separators, other numbers three significant digits, None stays blank; strings are shown as
-    they are, and set to the right in a column where each starts with a digit.
-    Raises ValueError where there is no row, or a row does not have the columns of the others.
+    Whole numbers get thousands separators, others three significant digits, None stays blank.
+    Raises ValueError where there is no row, or one that does not have as many values as there are columns.
     """
     rows = list(rows)
-    if columns is None and rows and all(isinstance(row, Mapping) for row in rows):
-        columns = list(rows[0])
-        rows = [list(row.values()) if list(row) == columns else [] for row in rows]
-    if not rows or not columns or any(len(row) != len(columns) for row in rows):
+    if not rows or any(len(row) != len(columns) for row in rows):
         raise ValueError(f"rows of a table have the same columns; got {len(rows)} rows, columns {columns}")
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [
+        ["" if v is None else str(v) if isinstance(v, bool | str) else words.number(v) for v in row]
+        for row in rows
+    ]
     right = [all(cell[:1] in "0123456789–-+<≤≈" for cell in column) for column in zip(*cells, strict=True)]
     lines = [columns, ["--:" if is_right else ":--" for is_right in right], *cells]
     text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
     return Markdown(f"**{caption}**\n\n{text}" if caption else text)
-
-
-def _cell(value) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, bool | str) else words.number(value)
 
 
 def _pictures(images: Tensor | Sequence) -> list[np.ndarray]:
@@ -469,43 +427,17 @@ def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict
     count, channels, height, width = tiles.shape
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    canvas = torch.full((channels, rows * (height + 1) - 1, columns * (width + 1) - 1), math.nan)
-    for n in range(count):
-        top, left = n // columns * (height + 1), n % columns * (width + 1)
-        canvas[:, top : top + height, left : left + width] = tiles[n]
-    picture = canvas.permute(1, 2, 0).numpy()
+    framed = torch.full((rows * columns, channels, height + 1, width + 1), math.nan)
+    framed[:count, :, :height, :width] = tiles
+    canvas = framed.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    picture = canvas[:-1, :-1].numpy()
     ax = ax or plt.subplots(figsize=(7.5, 0.3 + 7.5 * picture.shape[0] / picture.shape[1]))[1]
     grey = np.ma.masked_invalid(picture[:, :, 0])
     ax.imshow(grey if channels == 1 else np.nan_to_num(picture, nan=1.0), **style)
     ax.set_title(title)
     ax.axis("off")
     told = f"{words.plural(count, what)} of {height} x {width} as tiles{': ' + title if title else ''}"
-    _say(ax, f"{told}.")
-    return ax
-
-
-def _box(top: float, left: float, bottom: float, right: float, **style) -> Rectangle:
-    style = {"facecolor": "none", "edgecolor": COLOURS["vermilion"], "linewidth": 2} | style
-    return Rectangle((left, top), right - left, bottom - top, **style)
-
-
-def _ending(named_run: tuple) -> str:
-    name, run = named_run
-    errors = f", test error {words.percent(run.test_errors[-1])}" if run.test_errors else ""
-    return f"{name} ends at loss {run.losses[-1]:.2f}{errors}"
-
-
-def _confusion_in_words(share: np.ndarray, classes: Sequence[str]) -> str:
-    right, off = share.diagonal(), share - np.diag(share.diagonal())
-    row, column = np.unravel_index(off.argmax(), off.shape)
-    most, least = (f"{classes[n]}, {words.percent(right[n], 0)}" for n in (right.argmax(), right.argmin()))
-    mistake = f"{classes[row]} taken for {classes[column]}, {words.percent(off[row, column], 0)}"
-    head = f"Confusion matrix of {len(classes)} classes"
-    return f"{head}: right most often {most}, least often {least}; commonest mistake: {mistake}."
-
-
-def _shortened(name: str) -> str:
-    return textwrap.shorten(name, 22, placeholder="…")
+    return _say(ax, f"{told}.")
 
 
 def _colour(name: str, n: int) -> str:

@@ -1,14 +1,13 @@
 """One training loop and one evaluation for every model of the course.
 
-Images live in memory as one tensor and batches are rows of it: on a laptop that is several times faster
-than a DataLoader, and the loop stays short enough to be read in a lecture.
+Images live in memory as one tensor and batches are rows of it: on a laptop several times faster than a DataLoader.
 """
 
 import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,10 +30,21 @@ from course_utils.side_by_side import side_by_side as side_by_side
 from course_utils.words import percent, plural
 
 Loss = Callable[..., Tensor]
-SGD_MOMENTUM = 0.9
+# Tests of whole notebooks set this variable: `fit` then takes about so many steps, as many epochs of fewer images,
+# and `evaluate` gives the answers for the first images again and again.
 MAX_STEPS = "COURSE_MAX_STEPS"
 CUT_SENTENCE = "Training was cut short: no result of this run means anything."
-CUT_IMAGES = 500  # that `evaluate` looks at then
+CUT_IMAGES = 500
+SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "epochs": ("a number above 0 (0.5 is half a pass)", lambda x: 0 < x < math.inf),
+    "batch_size": ("a whole number from 1 on", lambda x: isinstance(x, Integral) and x >= 1),
+    "learning_rate": ("a number above 0", lambda x: 0 < x < math.inf),
+    "momentum": ("a number from 0 to below 1", lambda x: 0 <= x < 1),
+    "weight_decay": ("a number from 0 on", lambda x: 0 <= x < math.inf),
+    "warm_up": ("a share of the steps from 0 to 1", lambda x: 0 <= x <= 1),
+    "label_smoothing": ("a share from 0 to 1", lambda x: 0 <= x <= 1),
+    "seed": ("a whole number from 0 on", lambda x: isinstance(x, Integral) and 0 <= x < 2**63),
+}
 
 
 @dataclass(repr=False)
@@ -43,21 +53,15 @@ class History:
 
     `losses` and `learning_rates` have one entry per step. `train_errors` (over an epoch's batches, as they
     were trained on) and `test_errors` (in evaluation mode) have one top-1 error per epoch, as fractions.
-    `seconds` is training time without the evaluations. `stopped` is empty after a whole run, else a sentence.
+    `seconds` is without the evaluations. `stopped` is empty after a whole run, else a sentence.
     """
 
     losses: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     train_errors: list[float] = field(default_factory=list)
     test_errors: list[float] = field(default_factory=list)
-    images: int = 0
     seconds: float = 0.0
     stopped: str = ""
-
-    @property
-    def images_per_second(self) -> float:
-        """Images trained on per second of training time; 0 before the first step."""
-        return self.images / self.seconds if self.seconds else 0.0
 
     @property
     def test_error(self) -> float:
@@ -121,10 +125,7 @@ def best_device() -> torch.device:
 
 
 def one_cycle(steps: int, peak: float, warm_up: float = 0.25) -> list[float]:
-    """A learning rate per step: a straight climb to `peak`, then a cosine down towards 0.
-
-    Source: Smith & Topin 2018, with the cosine of torch's OneCycleLR.
-    """
+    """A learning rate per step: a straight climb to `peak`, then a cosine towards 0 (Smith & Topin 2018)."""
     climb = max(1, round(warm_up * steps))
     fall = max(1, steps - climb)
     up = [peak * ((step + 1) / climb) for step in range(min(climb, steps))]
@@ -153,36 +154,28 @@ def fit(
 ) -> History:
     """Train `model` in place by SGD with Nesterov momentum on a one-cycle schedule; returns its `History`.
 
-    `epochs` may be a fraction: 0.5 is half a pass over `train`. `augment(images, generator=...)` changes
-    each batch; `loss(outputs, targets)` replaces cross entropy where a model returns more than logits. Weight
-    decay spares biases and normalisation. `optimiser="muon"` makes the steps of convolutions orthogonal, beside
-    SGD for all else. `momentum` is that of both; None takes 0.9 for SGD and 0.6 for Muon. `bfloat16` computes
-    convolutions and products with 16-bit numbers (torch.autocast; weights stay float32).
-    With the same `seed`, machine and number of threads a run repeats exactly, and the random state outside is
-    left alone. `device` is where the steps are computed: cuda or mps where there is one, else the CPU. Afterwards
-    the model is in evaluation mode, on the device that it came from.
+    `epochs` may be a fraction: 0.5 is half a pass over `train`. `augment(images, generator=...)` changes each batch;
+    `loss(outputs, targets)` replaces cross entropy where a model returns more than logits. `optimiser="muon"` makes
+    the steps of convolutions orthogonal, beside SGD for all else; `momentum` is that of both, None 0.9 for SGD and
+    0.6 for Muon. Weight decay spares biases and normalisation. `bfloat16` computes convolutions and products with
+    16-bit numbers (torch.autocast). `device` is where the steps are computed: cuda or mps where there is one, else
+    the CPU. With the same `seed`, machine and number of threads a run repeats exactly, and the random state outside
+    is left alone. Afterwards the model is in evaluation mode, on the device that it came from.
 
     Raises ValueError, before the first step and with the model as it was, for settings, images and models that do
-    not fit. Whatever goes wrong later (a loss that is not finite, an error in the model or the evaluation) ends
-    the run at that step: a sentence is printed and kept in `History.stopped`, and history and model stay as they
-    are by then. The stop button (Ctrl-C) ends it too, and raises `FitInterrupted`, so that the rest of the cell
-    does not run either; the history is also `model.history`, as in Keras.
-
-    Tests of whole notebooks set the environment variable COURSE_MAX_STEPS: `fit` then takes about so many steps,
-    as many epochs of fewer images, at least one batch each, `evaluate` gives the answers for the first 500 images
-    again and again, and both print a sentence that says so.
-    Source: Smith & Topin 2018 (one cycle); Goyal et al. 2017, section 5.3 (no decay on normalisation);
-    Jordan et al. 2024 (Muon).
+    not fit. Whatever goes wrong later (a loss that is not finite, an error in the model or the evaluation) ends the
+    run there: a sentence is printed and kept in `History.stopped`, history and model stay as they are by then. So
+    does the stop button (Ctrl-C), which raises `FitInterrupted`; the history is also `model.history`, as in Keras.
+    Source: Smith & Topin 2018 (one cycle); Goyal et al. 2017, section 5.3 (no decay on normalisation).
     """
-    _check_settings(
-        epochs, batch_size, learning_rate, optimiser, momentum, weight_decay, warm_up, label_smoothing, seed
-    )
-    _check_parts(model, train, test, loss, augment, optimiser == "muon")
+    _check_settings(locals())
+    _check_parts(model, train, test, optimiser)
     if MAX_STEPS in os.environ:
         images = batch_size * max(1, int(int(os.environ[MAX_STEPS]) / epochs))
         train, test = (part and part.subset(min(images, len(part))) for part in (train, test))
         print(CUT_SENTENCE)
-    loss = loss or partial(_cross_entropy, label_smoothing=label_smoothing)
+    smoothed = partial(F.cross_entropy, label_smoothing=label_smoothing)
+    loss = loss or (lambda outputs, targets: smoothed(_logits(outputs).float(), targets))
     device = torch.device(device) if device else best_device()
     generator = torch.Generator().manual_seed(seed)
     steps_per_epoch = math.ceil(len(train) / batch_size)
@@ -199,7 +192,7 @@ def fit(
             torch.manual_seed(seed)
             optimisers = _optimisers(optimiser, model, momentum, weight_decay)
             if steps >= steps_per_epoch and len(train) % batch_size == 1:
-                _try_one_image(model, train, batch_size)
+                _try_one_image(model, train.images)
             autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
             draws = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in model.modules())
             with others_go_on(alone=draws):  # from the one generator that all runs share
@@ -208,15 +201,13 @@ def fit(
                     _train_epoch(model, optimisers, loss, autocast, epoch, history, bar, classes)
                     if test is not None and not history.stopped:
                         history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
-                        _show(bar, history, refresh=True)
+                        _show(bar, history)
     except KeyboardInterrupt:
-        history.stopped = (
-            f"Interrupted after {len(history.losses):,} of {steps:,} steps. The model is kept as it is now, "
-            f"and what was measured as its attribute `history`."
-        )
+        kept = "The model is kept as it is now, and what was measured as its attribute `history`."
+        history.stopped = f"Interrupted after {len(history.losses):,} of {steps:,} steps. {kept}"
         raise FitInterrupted(history) from None
     except Exception as error:
-        why = _why(error, model, train.images.dtype)
+        why = _why(error)
         if not history.losses:
             put_back()
             raise ValueError(f"no step of training could be taken: {why}") from error
@@ -226,55 +217,43 @@ def fit(
     return history
 
 
-def evaluate(
-    model: nn.Module,
-    images: ImageSet,
-    ks: Sequence[int] = (1, 5),
-    *,
-    batch_size: int = 500,
-    progress: bool = True,
-) -> Evaluation:
-    """Every image's logits in evaluation mode, the mean cross entropy and the top-k errors.
+def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, progress=True) -> Evaluation:
+    """Every image's logits in evaluation mode, the mean cross entropy and the top-k errors for each k of `ks`.
 
-    Of a model that returns several tensors the first holds the logits. The model keeps the mode and the device
-    that it had; the answers are on the CPU. Raises ValueError where there is no image, where a pixel is not a
-    finite number, where the model cannot read the images or gives no logits for them, and where a k is above the
-    number of classes.
+    Of a model that returns several tensors the first holds the logits. The model keeps its mode and device; the
+    answers are on the CPU. Raises ValueError where there is no image, a pixel is not a finite number, the model
+    cannot read the images or gives no logits for them, or a k is above the number of classes.
     """
     ks = checked_ks(ks)
     _check_images("images", images)
-    device = _device_of(model)
-    seen = images
+    device, seen = _device_of(model), images
     if MAX_STEPS in os.environ and len(images) > CUT_IMAGES:
         seen = images.subset(CUT_IMAGES)
         print(CUT_SENTENCE)
-    batches = seen.batches(batch_size)
-    total = math.ceil(len(seen) / batch_size)
-    bar = tqdm(batches, total=total, disable=not progress, delay=1, leave=False, desc="evaluate")
+    options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
         with unchanged(model), torch.inference_mode(), others_go_on():
             model.eval()
-            logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in bar])
+            batches = tqdm(list(seen.batches(batch_size)), **options)
+            logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
-        raise ValueError(_why(error, model, images.images.dtype)) from error
+        raise ValueError(_why(error)) from error
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
     if seen is not images:
         logits = logits[torch.arange(len(images)) % len(seen)]
     targets = images.labels.cpu()
-    errors = topk_errors(logits, targets, ks)
+    errors = topk_errors(logits, targets, ks)  # first, since it says what does not fit
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
 
 
-def _train_epoch(
-    model, optimisers, loss, autocast, rates_and_batches, history: History, bar: tqdm, classes: int
-) -> None:
+def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, classes) -> None:
     device = _device_of(model)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
     seen = 0
     model.train()
     start = time.perf_counter()
     try:
-        for rate, (images, targets) in rates_and_batches:
+        for rate, (images, targets) in schedule:
             end_if_stopped()
             targets = targets.to(device)
             with autocast:
@@ -284,7 +263,7 @@ def _train_epoch(
                 value = loss(outputs, targets)
             step_loss = value.item()
             if not math.isfinite(step_loss):
-                history.stopped = _divergence(step_loss, len(history.losses) + 1, rate, model, images)
+                history.stopped = _divergence(step_loss, history, rate, images)
                 return
             for optimiser in optimisers:
                 optimiser.zero_grad()
@@ -295,54 +274,39 @@ def _train_epoch(
                 optimiser.step()
             history.losses.append(step_loss)
             history.learning_rates.append(rate)
-            wrong += _count_wrong(_logits(outputs).detach(), targets)
+            scores = _logits(outputs).detach()
+            at_least = (scores >= scores.gather(1, targets[:, None])).sum(dim=1)
+            wrong += (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
             seen += len(targets)
             if bar.update():
-                _show(bar, history, rate=seen / (time.perf_counter() - start))
+                _show(bar, history)
         history.train_errors.append(wrong.item() / seen)
-        if not _finite(model):
-            history.stopped = _divergence(math.nan, len(history.losses) + 1, rate, model, images)
+        if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers())):
+            history.stopped = _divergence(math.nan, history, rate, images)
     finally:
-        history.images += seen
         history.seconds += time.perf_counter() - start
 
 
-def _show(bar: tqdm, history: History, rate: float | None = None, refresh: bool = False) -> None:
-    parts = [f"loss {history.losses[-1]:.3f}", f"{rate or history.images_per_second:,.0f} images/s"]
-    if history.test_errors:
-        parts.append(f"test error {percent(history.test_errors[-1])}")
-    bar.set_postfix_str(", ".join(parts), refresh=refresh)
+def _show(bar: tqdm, history: History) -> None:
+    error = f", test error {percent(history.test_error)}" if history.test_errors else ""
+    bar.set_postfix_str(f"loss {history.losses[-1]:.3f}{error}", refresh=False)
 
 
-def _divergence(loss: float, step: int, rate: float, model: nn.Module, images: Tensor) -> str:
-    what = f"Stopped at step {step}: the loss is {loss}, not a finite number"
+def _divergence(loss: float, history: History, rate: float, images: Tensor) -> str:
+    what = f"Stopped at step {len(history.losses) + 1}: the loss is {loss}, not a finite number"
     if not images.isfinite().all():
         return f"{what}, since `augment` gave an image with pixels that are not."
-    if step > 1:
+    if history.losses:
         return f"{what}; try a learning_rate below the {rate:.3g} that it had reached."
-    if not _finite(model):
-        return f"{what}, since the model has weights that are not from before this run: build it anew."
-    return f"{what}, though no weight was changed yet: look at the initial weights and at the loss function."
+    return f"{what}, though no weight was changed yet: look at the model's weights and at the loss function."
 
 
-def _finite(model: nn.Module) -> bool:
-    return all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers()))
-
-
-def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
+def _why(error: Exception) -> str:
     """An error as the rest of a sentence."""
     text = next(iter(str(error).strip().splitlines()), "")
     why = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
-    weights = {p.dtype for p in model.parameters() if p.is_floating_point()} - {dtype}
-    if weights and isinstance(error, RuntimeError) and "type" in text:
-        why += f" (the images are {dtype}, the model's weights {', '.join(map(str, weights))})"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "alloc" in text:
-        why += " (a smaller batch_size needs less memory)"
-    return why
-
-
-def _cross_entropy(outputs: object, targets: Tensor, label_smoothing: float) -> Tensor:
-    return F.cross_entropy(_logits(outputs).float(), targets, label_smoothing=label_smoothing)
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "alloc" in text
+    return f"{why} (a smaller batch_size needs less memory)" if memory else why
 
 
 def _logits(outputs: object) -> Tensor:
@@ -352,25 +316,16 @@ def _logits(outputs: object) -> Tensor:
     return first
 
 
-def _count_wrong(logits: Tensor, targets: Tensor) -> Tensor:
-    at_least = (logits >= logits.gather(1, targets[:, None])).sum(dim=1)
-    return (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
-
-
-def _optimisers(
-    kind: str, model: nn.Module, momentum: float | None, weight_decay: float
-) -> list[torch.optim.Optimizer]:
+def _optimisers(kind, model, momentum, weight_decay) -> list[torch.optim.Optimizer]:
     parameters = [p for p in model.parameters() if p.requires_grad]
-    kernels = [p for p in parameters if p.ndim == 4] if kind == "muon" else []
-    matrices = [p for p in parameters if p.ndim > 1 and not (kernels and p.ndim == 4)]
-    groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    kernels = [p for p in parameters if p.ndim == 4 and kind == "muon"]
+    decayed = [p for p in parameters if p.ndim > 1 and not (kernels and p.ndim == 4)]
+    spared = [p for p in parameters if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     chosen = {} if momentum is None else {"momentum": momentum}
-    sgd_momentum = SGD_MOMENTUM if momentum is None else momentum
-    sgd = torch.optim.SGD(groups, lr=0.0, momentum=sgd_momentum, nesterov=sgd_momentum > 0)
-    return [Muon(kernels, **chosen), sgd] if kind == "muon" else [sgd]
+    nesterov = momentum is None or momentum > 0
+    sgd = torch.optim.SGD(groups, lr=0.0, nesterov=nesterov, **{"momentum": 0.9} | chosen)
+    return [Muon(kernels, **chosen), sgd] if kernels else [sgd]
 
 
 @contextmanager
@@ -387,16 +342,14 @@ def _lent(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.eval().to(home)
 
 
-def _try_one_image(model: nn.Module, train: ImageSet, batch_size: int) -> None:
+def _try_one_image(model: nn.Module, images: Tensor) -> None:
     """Batch normalisation behind a global pooling fails on a batch of one, which would be an epoch's last."""
     try:
         with unchanged(model), torch.random.fork_rng(), torch.no_grad():
-            model.train()
-            _check_logits(_logits(model(_on(_device_of(model), train.images[:1]))), 1, 1)
+            model.train()(_on(_device_of(model), images[:1]))
     except Exception as error:
-        what = f"an epoch of {len(train)} images in batches of {batch_size} ends with a single image"
-        why = _why(error, model, train.images.dtype)
-        raise ValueError(f"{what}, where the model fails ({why}); choose another batch_size") from error
+        what = "an epoch in batches of this batch_size ends with a single image"
+        raise ValueError(f"{what}, where the model fails ({_why(error)})") from error
 
 
 def _device_of(model: nn.Module) -> torch.device:
@@ -407,33 +360,21 @@ def _on(device: torch.device, images: Tensor) -> Tensor:
     return images.to(device, memory_format=torch.channels_last) if images.ndim == 4 else images.to(device)
 
 
-def _check_settings(
-    epochs, batch_size, learning_rate, optimiser, momentum, weight_decay, warm_up, label_smoothing, seed
-) -> None:
-    if optimiser not in ("sgd", "muon"):
-        raise ValueError(f'optimiser is "sgd" or "muon"; got {optimiser!r}')
-    momentum = SGD_MOMENTUM if momentum is None else momentum
-    positive, share = (lambda x: 0 < x < math.inf), (lambda x: 0 <= x <= 1)
-    for name, value, rule, fits in (
-        ("epochs", epochs, "a number above 0 (0.5 is half a pass)", positive),
-        ("batch_size", batch_size, "a whole number from 1 on", lambda x: isinstance(x, Integral) and x >= 1),
-        ("learning_rate", learning_rate, "a number above 0", positive),
-        ("momentum", momentum, "a number from 0 to below 1", lambda x: 0 <= x < 1),
-        ("weight_decay", weight_decay, "a number from 0 on", lambda x: 0 <= x < math.inf),
-        ("warm_up", warm_up, "a share of the steps from 0 to 1", share),
-        ("label_smoothing", label_smoothing, "a share from 0 to 1", share),
-        ("seed", seed, "a whole number from 0 on", lambda x: isinstance(x, Integral) and 0 <= x < 2**63),
-    ):
+def _check_settings(given: Mapping[str, object]) -> None:
+    for name, (rule, fits) in SETTINGS.items():
+        value = 0 if name == "momentum" and given[name] is None else given[name]
         if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
             raise ValueError(f"{name} is {rule}; got {value!r}")
+    for name in ("loss", "augment"):
+        if given[name] is not None and not callable(given[name]):
+            raise ValueError(f"{name} is a function or None; got {given[name]!r}")
+    if given["optimiser"] not in ("sgd", "muon"):
+        raise ValueError(f'optimiser is "sgd" or "muon"; got {given["optimiser"]!r}')
 
 
-def _check_parts(model, train, test, loss, augment, muon: bool) -> None:
+def _check_parts(model: nn.Module, train: ImageSet, test: ImageSet | None, optimiser: str) -> None:
     if not isinstance(model, nn.Module):
         raise ValueError(f"model is an nn.Module; got {model!r}")
-    for name, value in (("loss", loss), ("augment", augment)):
-        if value is not None and not callable(value):
-            raise ValueError(f"{name} is a function or None; got {value!r}")
     _check_images("train", train)
     if test is not None:
         _check_images("test", test)
@@ -444,7 +385,7 @@ def _check_parts(model, train, test, loss, augment, muon: bool) -> None:
     changing = [p for p in model.parameters() if p.requires_grad]
     if not changing:
         raise ValueError("there is nothing to train; got a model without a parameter that has requires_grad")
-    if muon and not any(p.ndim == 4 for p in changing):
+    if optimiser == "muon" and not any(p.ndim == 4 for p in changing):
         raise ValueError('optimiser="muon" is for convolutions; got a model without one to train')
 
 
@@ -453,10 +394,11 @@ def _check_images(name: str, images: ImageSet) -> None:
         raise ValueError(f"{name} is an ImageSet; got a {type(images).__name__}")
     if len(images) == 0:
         raise ValueError(f"there is no image in {name}; got an empty ImageSet")
-    pixels = images.images
-    if not pixels.sum().isfinite() and not pixels.isfinite().all():
-        first = int((~pixels.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-        raise ValueError(f"pixels are finite numbers; got NaN or infinity in image {first} of {name}")
+    broken = (~images.images.isfinite()).flatten(1).any(dim=1).nonzero()
+    if len(broken):
+        raise ValueError(
+            f"pixels are finite numbers; got NaN or infinity in image {int(broken[0])} of {name}"
+        )
 
 
 def _check_logits(logits: Tensor, count: int, classes: int) -> None:

@@ -106,7 +106,7 @@ def test_a_missing_or_damaged_file_is_named_with_the_cure(tmp_path, monkeypatch,
     message = str(caught.value)
     assert (
         name in message
-        and "git checkout -- data/FashionMNIST" in message
+        and "git checkout -- data`" in message
         and "COURSE_DATA" in message
         and "\n" not in message
     )

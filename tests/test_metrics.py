@@ -151,7 +151,7 @@ def test_bad_input_gets_one_sentence(logits, targets, k, sentence):
 
 
 def test_no_k_at_all_is_refused():
-    with pytest.raises(ValueError, match="no k"):
+    with pytest.raises(ValueError, match="got 'no k'"):
         topk_errors(GOOD_LOGITS, GOOD_TARGETS, ())
 
 
@@ -159,7 +159,7 @@ def test_no_k_at_all_is_refused():
     ("guesses", "targets", "classes", "sentence"),
     [
         (GOOD_TARGETS, GOOD_TARGETS, 3, "got 3"),
-        (GOOD_TARGETS[:2], GOOD_TARGETS, 4, "2 predictions, 4 targets"),
+        (GOOD_TARGETS[:2], GOOD_TARGETS, 4, "as many; got 2 and 4"),
         (GOOD_TARGETS, GOOD_TARGETS, 0, "got 0"),
         (GOOD_LOGITS, GOOD_TARGETS, 4, "predictions are whole"),
     ],

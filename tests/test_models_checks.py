@@ -19,34 +19,26 @@ class Checked(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("images", "sentence"),
+    ("images", "given"),
     [
-        (torch.zeros(2, 1, 8, 8), "A net needs a batch of images [N, 3, H, W]; got 1 channels"),
-        (
-            torch.zeros(3, 8, 8),
-            "A net needs a batch of images [N, 3, H, W]; got a tensor of shape [3, 8, 8].",
-        ),
-        (torch.zeros(2, 3, 8, 7), "A net needs at least 8x8 pixels; got 8x7."),
-        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "of floating-point numbers; got torch.uint8."),
-        ([[1.0]], "got a list."),
+        (torch.zeros(2, 1, 8, 8), "torch.float32 [2, 1, 8, 8]"),
+        (torch.zeros(3, 8, 8), "torch.float32 [3, 8, 8]"),
+        (torch.zeros(2, 3, 8, 7), "torch.float32 [2, 3, 8, 7]"),
+        (torch.zeros(2, 3, 8, 0), "torch.float32 [2, 3, 8, 0]"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "torch.uint8 [2, 3, 8, 8]"),
+        ([[1.0]], "list"),
     ],
 )
-def test_images_that_do_not_fit_get_one_sentence(images, sentence):
-    with pytest.raises(ValueError, match=re.escape(sentence)):
+def test_images_that_do_not_fit_get_one_sentence(images, given):
+    needed = "A net needs a batch of float images [N, 3, H, W] of at least 8x8 pixels"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{needed}; got {given}.')}$"):
         Checked()(images)
 
 
 def test_exact_size():
     check_images(torch.zeros(0, 1, 28, 28), 1, 28, "A net", exact=True)
-    with pytest.raises(ValueError, match="A net needs 28x28 pixels; got 28x32"):
+    with pytest.raises(ValueError, match=r" of 28x28 pixels; got .*28, 32\]"):
         check_images(torch.zeros(1, 1, 28, 32), 1, 28, "A net", exact=True)
-
-
-@pytest.mark.parametrize("model", [Checked(), nn.Sequential(Checked(), nn.ReLU())])
-def test_fx_sees_no_check(model):
-    graph = torch.fx.symbolic_trace(model).graph
-    assert next(node.op for node in graph.nodes) == "placeholder"
-    assert not any("check" in str(node.target) for node in graph.nodes)
 
 
 def test_arguments_that_do_not_fit():

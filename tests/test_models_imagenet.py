@@ -88,18 +88,12 @@ def test_class_activation_maps_add_up_to_the_logits(classifier):
         assert torch.allclose(classifier(images), expected, atol=1e-4)
 
 
-def test_fx_traces_it_with_torchs_own_layers(classifier):
-    traced = torch.fx.symbolic_trace(classifier)
-    images = torch.randn(1, 3, 224, 224)
-    assert torch.allclose(traced(images), classifier(images), atol=1e-5)
-    functions = {node.target for node in traced.graph.nodes if node.op == "call_function"}
-    assert not any("conv" in str(function) for function in functions)
-
-
 def test_what_does_not_fit_gets_a_sentence(classifier):
-    with pytest.raises(ValueError, match=r"EfficientNet-Lite0 needs a batch of images .* got 1 channels"):
+    with pytest.raises(
+        ValueError, match=r"An ImageNet model needs .* \[N, 3, H, W\] .* got .*\[1, 1, 224, 224\]"
+    ):
         classifier(torch.rand(1, 1, 224, 224))
-    with pytest.raises(ValueError, match="at least 32x32 pixels; got 28x28"):
+    with pytest.raises(ValueError, match=r"at least 32x32 pixels; got .*28, 28\]"):
         classifier(torch.rand(1, 3, 28, 28))
-    with pytest.raises(ValueError, match=r"floating-point numbers; got torch\.uint8"):
+    with pytest.raises(ValueError, match=r"float images .* got torch\.uint8"):
         classifier(torch.from_numpy(np.zeros((1, 3, 224, 224), dtype=np.uint8)))

@@ -301,15 +301,6 @@ def test_gradients_reach_every_parameter(name):
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_torch_fx_traces_it(name):
-    model = MODELS[name]().eval()
-    images = torch.randn(1, 3, 40, 40)
-    with torch.no_grad():
-        torch.testing.assert_close(torch.fx.symbolic_trace(model)(images), model(images))
-
-
 def test_any_image_size_works():
     with META, warnings.catch_warnings(action="error"):
         for size in (1, 2, 17, 224, 301):
@@ -373,14 +364,12 @@ def test_lesions_that_cannot_be():
         (lambda: plain_cifar(20.0), "depth must be a whole number"),
         (lambda: resnet50("v2"), "variant must be one of 'v1.5', 'v1'; got 'v2'"),
         (lambda: resnet_cifar(20, shortcut="D"), "shortcut must be one of 'A', 'B', 'C'; got 'D'"),
-        (lambda: resnet_cifar(20, stem=(3, 0, 1)), "stem must be"),
-        (lambda: resnet_cifar(20, widths=(16, 32)), "each of the 3 stages"),
-        (lambda: resnet_cifar(20, widths=(16, 0, 32)), "width 2 must be a whole number"),
+        (lambda: resnet_cifar(20, widths=(16, 32)), "number of widths must be one of 3; got 2"),
         (lambda: resnet_cifar(20, widths=(16, 8, 32)), "cannot go from 16 to 8"),
         (lambda: resnet18(num_classes=0), "num_classes must be"),
-        (lambda: ResNet(BasicBlock, (1, 1)), "one width for each of the 2 stages"),
-        (lambda: resnet18().eval()(torch.empty(2, 1, 64, 64)), "got 1 channels"),
-        (lambda: resnet18().eval()(torch.empty(3, 64, 64)), "needs a batch of images"),
+        (lambda: ResNet(BasicBlock, (1, 1)), "number of widths must be one of 2; got 4"),
+        (lambda: resnet18().eval()(torch.empty(2, 1, 64, 64)), r"images \[N, 3, H, W\]"),
+        (lambda: resnet18().eval()(torch.empty(3, 64, 64)), "needs a batch of float images"),
         (lambda: resnet18().eval()(torch.empty(1, 3, 0, 64)), "at least 1x1 pixels"),
     ],
 )

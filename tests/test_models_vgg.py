@@ -154,7 +154,7 @@ def test_any_size_that_fits_works_and_none_below(make):
         logits = model(torch.empty(2, 3, height, width, device="meta"))
         assert logits.shape == (2, model.classifier[-1].out_features)
     too_small = torch.empty(2, 3, smallest - 1, smallest, device="meta")
-    with pytest.raises(ValueError, match=f"VGG needs at least {smallest}x{smallest} pixels; got"):
+    with pytest.raises(ValueError, match=f"VGG needs .* at least {smallest}x{smallest} pixels; got"):
         model(too_small)
     with pytest.raises(RuntimeError):  # torch itself
         model.features(too_small)
@@ -234,18 +234,12 @@ def test_settings_that_do_not_fit_get_a_sentence():
     for call, sentence in (
         (lambda: vgg("F"), "configuration must be one of 'A', 'A-LRN', 'B', 'C', 'D', 'E'; got 'F'"),
         (lambda: mini_vgg("F"), "configuration must be one of"),
-        (lambda: mini_vgg(()), "configuration must be a letter or one to five numbers"),
-        (lambda: mini_vgg((1, 0)), "configuration must be a letter or one to five numbers"),
+        (lambda: mini_vgg(()), "number of stages must be one of 1, 2, 3, 4, 5; got 0"),
+        (lambda: mini_vgg((1, 0)), "stage 2 must be a whole number of at least 1; got 0"),
         (lambda: mini_vgg(width=0), "width must be"),
         (lambda: mini_vgg(initialisation="zero"), "initialisation must be one of"),
-        (lambda: mini_vgg()(torch.rand(1, 3, 28, 28)), "got 3 channels"),
+        (lambda: mini_vgg()(torch.rand(1, 3, 28, 28)), r"images \[N, 1, H, W\]"),
         (lambda: kernel_and_channels("LRN"), 'A convolution is "conv'),
     ):
         with pytest.raises(ValueError, match=sentence):
             call()
-
-
-def test_fx_traces_it():
-    model = mini_vgg().eval()
-    images = torch.rand(2, 1, 28, 28)
-    assert torch.equal(torch.fx.symbolic_trace(model)(images), model(images))

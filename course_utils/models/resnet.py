@@ -1,12 +1,13 @@
 """Residual networks (He et al. 2016, "Deep residual learning for image recognition") and plain twins."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.checks import check_choice, check_images, check_positive, check_stem, smallest_size
+from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
 
 
 class PadShortcut(nn.Module):
@@ -66,8 +67,8 @@ class BasicBlock(Block):
 class Bottleneck(Block):
     """1x1, 3x3, 1x1 (figure 5, right): `[N, in_channels, H, W]` to `[N, 4 channels, H', W']`.
 
-    `variant` "v1" is the paper's, whose 1x1 with stride 2 never looks at three of four pixels; "v1.5", which has
-    the stride in the 3x3, is torchvision's.
+    The paper's "v1" has the stride in the first 1x1, which never looks at three of four pixels; torchvision's
+    "v1.5" has it in the 3x3.
     """
 
     expansion = 4
@@ -97,9 +98,8 @@ class ResNet(nn.Module):
     `stages` is the number of blocks per stage and `widths` the channels of each (a bottleneck puts out four
     times as many); every stage but the first starts with stride 2. `stem` replaces the paper's stem (7x7 stride 2
     and a max pooling) by one convolution of that (kernel_size, stride, padding).
-    `shortcut` says what stands in for the identity: "A" zero padding where the shape changes, "B" a 1x1
-    projection there, "C" a projection in every block. `skip=False` is the plain network, `norm=False` has
-    biases in place of batch norm.
+    `shortcut` stands in for the identity: "A" zero padding where the shape changes, "B" a 1x1 projection there, "C"
+    one in every block. `skip=False` is the plain network, `norm=False` has biases in place of batch norm.
     Raises ValueError for arguments and, in `forward`, for images that do not fit.
     Source: sections 3.3 and 4.1, table 1.
     """
@@ -119,11 +119,10 @@ class ResNet(nn.Module):
         norm: bool = True,
     ) -> None:
         super().__init__()
-        check_positive(num_classes=num_classes, in_channels=in_channels)
-        check_stem(stem)
-        check_choice("shortcut", shortcut, ("A", "B", "C"))
+        check_positive(num_classes=num_classes, in_channels=in_channels, blocks=min(stages))
+        check_choice("shortcut", shortcut, "ABC")
         check_choice("variant", variant, ("v1.5", "v1"))
-        _check_stages(stages, widths)
+        check_choice("the number of widths", len(widths), [len(stages)])
         self.in_channels = in_channels
 
         self.conv1 = nn.Conv2d(in_channels, widths[0], *(stem or (7, 2, 3)), bias=not norm)
@@ -132,15 +131,14 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem is None else None
         options = {"skip": skip, "norm": norm} | ({"variant": variant} if block is Bottleneck else {})
         channels = widths[0]
-        for index, (blocks, width) in enumerate(zip(stages, widths, strict=True)):
+        for number, (blocks, width) in enumerate(zip(stages, widths, strict=True), 1):
             stage = nn.Sequential()
             for position in range(blocks):
-                stride = 2 if index > 0 and position == 0 else 1
-                out_channels = width * block.expansion
-                downsample = _downsample(channels, out_channels, stride, shortcut, norm) if skip else None
-                stage.append(block(channels, width, stride, downsample, **options))
-                channels = out_channels
-            self.add_module(f"layer{index + 1}", stage)
+                stride = 2 if number > 1 and position == 0 else 1
+                before, channels = channels, width * block.expansion
+                downsample = _downsample(before, channels, stride, shortcut, norm) if skip else None
+                stage.append(block(before, width, stride, downsample, **options))
+            self.add_module(f"layer{number}", stage)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
         self.min_size = smallest_size([self.conv1])  # all other layers pad
@@ -161,39 +159,32 @@ class ResNet(nn.Module):
         return [block for stage in self._stages() for block in stage]
 
     def delete_block(self, index: int) -> None:
-        """Take block `index` out, in place: what remains of it is its shortcut.
+        """Take block `index` out, in place: what remains of it is its shortcut, in a plain network the identity.
 
-        In a plain network the block is bridged by the identity. Raises ValueError for an index that is not
-        there and for a plain block that changes the shape, which nothing can bridge.
+        Raises ValueError for an index that is not there and for a plain block that changes the shape.
         Source: Veit et al. 2016, "Residual networks behave like ensembles of relatively shallow networks".
         """
         stage, n = self._place(index)
         block = stage[n]
-        if isinstance(block, Block) and not block.skip and _changes_shape(block):
-            raise ValueError(f"Block {index} of this plain network changes the shape: it cannot go.")
-        stage[n] = getattr(block, "downsample", None) or nn.Identity()
+        if isinstance(block, Block):  # and not what remains of one
+            if not block.skip and _changes_shape(block):
+                raise ValueError(f"Block {index} of this plain network changes the shape: it cannot go.")
+            stage[n] = block.downsample or nn.Identity()
 
     def swap_blocks(self, first: int, second: int) -> None:
-        """Exchange two blocks, in place.
-
-        Raises ValueError for an index that is not there and for blocks of different shapes.
-        """
+        """Exchange two blocks, in place; raises ValueError for blocks of different shapes, or that are not there."""
         (one, n), (other, m) = self._place(first), self._place(second)
-        shapes = [
-            [tuple(p.shape) for p in block.parameters()] + [getattr(block, "stride", 1)]
-            for block in (one[n], other[m])
-        ]
-        if shapes[0] != shapes[1]:
+        if one is not other or _changes_shape(one[n]) or _changes_shape(one[m]):
             raise ValueError(f"Blocks {first} and {second} have different shapes: they cannot change places.")
-        one[n], other[m] = other[m], one[n]
+        one[n], one[m] = one[m], one[n]
 
     def _stages(self) -> list[nn.Sequential]:
-        return [stage for name, stage in self.named_children() if name.startswith("layer")]
+        return [stage for stage in self.children() if isinstance(stage, nn.Sequential)]
 
     def _place(self, index: int) -> tuple[nn.Sequential, int]:
         """The stage of a block, and its number in there."""
         places = [(stage, n) for stage in self._stages() for n in range(len(stage))]
-        if not 0 <= index < len(places):
+        if index not in range(len(places)):
             raise ValueError(f"This network has blocks 0 to {len(places) - 1}; got {index}.")
         return places[index]
 
@@ -208,47 +199,20 @@ RESNET_STAGES = {
 }
 
 
-def resnet18(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-18; the variants are the same here. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[18], variant=variant, **options)
+def resnet(depth: int, variant: str = "v1.5", **options) -> ResNet:
+    """ResNet for 224x224 pixels: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
+    return ResNet(*RESNET_STAGES[depth], variant=variant, **options)
 
 
-def resnet34(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-34; the variants are the same here. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[34], variant=variant, **options)
-
-
-def resnet50(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-50: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[50], variant=variant, **options)
-
-
-def resnet101(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-101: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[101], variant=variant, **options)
-
-
-def resnet152(variant: str = "v1.5", **options) -> ResNet:
-    """ResNet-152: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[152], variant=variant, **options)
-
-
-def plain18(**options) -> ResNet:
-    """ResNet-18 without its shortcuts. `options` go to `ResNet`."""
-    return resnet18(skip=False, **options)
-
-
-def plain34(**options) -> ResNet:
-    """ResNet-34 without its shortcuts. `options` go to `ResNet`."""
-    return resnet34(skip=False, **options)
+resnet18, resnet34, resnet50, resnet101, resnet152 = (partial(resnet, depth) for depth in RESNET_STAGES)
+plain18, plain34 = (partial(net, skip=False) for net in (resnet18, resnet34))  # without their shortcuts
 
 
 def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
     """The paper's network for 32x32 images: three stages of n basic blocks, `depth` = 6n + 2 weight layers.
 
-    `options` go to `ResNet`, with these defaults: widths=(16, 32, 64), stem=(3, 1, 1), shortcut="A"; the stem
-    (3, 2, 1) halves the maps.
-    Raises ValueError for a depth that is not 6n + 2, n >= 1.
+    `options` go to `ResNet`; by default widths=(16, 32, 64), stem=(3, 1, 1), of which (3, 2, 1) halves the maps, and
+    shortcut="A". Raises ValueError for a depth that is not 6n + 2, n >= 1.
     Source: section 4.2; the paper trains 20, 32, 44, 56, 110 and 1202.
     """
     check_positive(depth=depth)
@@ -260,10 +224,7 @@ def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **opti
 
 
 def plain_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
-    """`resnet_cifar` without its shortcuts. `options` go to `resnet_cifar`.
-
-    With option A the two have the same parameters. Raises ValueError as `resnet_cifar` does.
-    """
+    """`resnet_cifar` without its shortcuts; with option A the two have the same parameters."""
     return resnet_cifar(depth, num_classes, in_channels, skip=False, **options)
 
 
@@ -275,29 +236,22 @@ def _norm(channels: int, norm: bool) -> nn.Module:
     return nn.BatchNorm2d(channels) if norm else nn.Identity()
 
 
-def _downsample(
-    in_channels: int, out_channels: int, stride: int, shortcut: str, norm: bool
-) -> nn.Module | None:
-    if shortcut != "C" and stride == 1 and in_channels == out_channels:
+def _downsample(before: int, channels: int, stride: int, shortcut: str, norm: bool) -> nn.Module | None:
+    if shortcut != "C" and stride == 1 and before == channels:
         return None
     if shortcut == "A":
-        if out_channels < in_channels:
-            raise ValueError(f"Shortcut A pads channels: it cannot go from {in_channels} to {out_channels}.")
-        return PadShortcut(out_channels - in_channels, stride)
-    projection = _conv(in_channels, out_channels, 1, stride, norm)
-    return nn.Sequential(projection, nn.BatchNorm2d(out_channels)) if norm else projection
+        if channels < before:
+            raise ValueError(f"Shortcut A pads channels: it cannot go from {before} to {channels}.")
+        return PadShortcut(channels - before, stride)
+    projection = _conv(before, channels, 1, stride, norm)
+    return nn.Sequential(projection, nn.BatchNorm2d(channels)) if norm else projection
 
 
-def _changes_shape(block: Block) -> bool:
-    last = [module for module in block.children() if isinstance(module, nn.Conv2d)][-1]
-    return block.stride != 1 or block.conv1.in_channels != last.out_channels
-
-
-def _check_stages(stages: Sequence[int], widths: Sequence[int]) -> None:
-    if len(stages) != len(widths):
-        raise ValueError(f"There is one width for each of the {len(stages)} stages; got {tuple(widths)}.")
-    for what, counts in (("stage", stages), ("width", widths)):
-        check_positive(**{f"{what} {number}": count for number, count in enumerate(counts, 1)})
+def _changes_shape(block: nn.Module) -> bool:
+    """Whether a block, or what remains of a deleted one, hands on maps of another shape."""
+    if not isinstance(block, Block):
+        return not isinstance(block, nn.Identity)
+    return block.stride != 1 or block.conv1.in_channels != block.expansion * block.conv1.out_channels
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """VGG: the paper's six configurations as data, and a small one for 28x28 pixels."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -58,11 +59,10 @@ class VGG(nn.Module):
 
 
 def vgg(configuration: str, batch_norm: bool = False, **options) -> VGG:
-    """VGG in one of the paper's configurations "A", "A-LRN", "B", "C", "D", "E", for 224x224 pixels.
+    """VGG in one of the paper's configurations "A", "A-LRN", "B", "C", "D", "E", for 224x224 pixels, 32x32 or more.
 
-    Takes any image of at least 32x32 pixels. `batch_norm` puts batch normalisation after each convolution, which
-    the paper does not have. `options` go to `VGG`, such as num_classes=10 or initialisation: "he" (torchvision's),
-    "glorot", "normal" (the paper's) or "torch".
+    `batch_norm` puts batch normalisation after each convolution, which the paper does not have. `options` go to
+    `VGG`, such as num_classes=10 or initialisation: "he" (torchvision's), "glorot", "normal" (the paper's), "torch".
     Raises ValueError for another configuration or initialisation, and in forward for images that do not fit.
     Source: Simonyan & Zisserman 2015, Table 1.
     """
@@ -70,38 +70,27 @@ def vgg(configuration: str, batch_norm: bool = False, **options) -> VGG:
     return VGG(VGG_CONFIGURATIONS[configuration], batch_norm=batch_norm, **options)
 
 
-def vgg11(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 11 weight layers, configuration A: 132,863,336 parameters; `state_dict` is torchvision's."""
-    return vgg("A", batch_norm, **options)
-
-
-def vgg13(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 13 weight layers, configuration B: 133,047,848 parameters; `state_dict` is torchvision's."""
-    return vgg("B", batch_norm, **options)
-
-
-def vgg16(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 16 weight layers, configuration D: 138,357,544 parameters; `state_dict` is torchvision's."""
-    return vgg("D", batch_norm, **options)
-
-
-def vgg19(batch_norm: bool = False, **options) -> VGG:
-    """VGG with 19 weight layers, configuration E: 143,667,240 parameters; `state_dict` is torchvision's."""
-    return vgg("E", batch_norm, **options)
+# Each `state_dict` is torchvision's: 132,863,336, 133,047,848, 138,357,544 and 143,667,240 parameters
+VGG_LETTERS = {11: "A", 13: "B", 16: "D", 19: "E"}
+vgg11, vgg13, vgg16, vgg19 = (partial(vgg, letter) for letter in VGG_LETTERS.values())
 
 
 def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
     """VGG for 28x28 pixels: the same class, by default with half the channels and no dropout.
 
     `configuration` is a letter, of which the first three stages are used, or the number of 3x3 convolutions in
-    each of one to five stages, e.g. `(2, 2, 2)`. `options` go to `VGG`, with these defaults: num_classes=10,
-    in_channels=1, batch_norm=True, width=32, stem=(3, 2, 1), which gives 14x14 positions, hidden=256, dropout=0.
-    Raises ValueError for a setting that cannot be built, and in forward for images that do not fit.
+    each of one to five stages, e.g. `(2, 2, 2)`. `options` go to `VGG`; by default in_channels=1, batch_norm=True,
+    width=32, stem=(3, 2, 1), which gives 14x14 positions, hidden=256. Raises ValueError as `vgg` does.
     """
+    if isinstance(configuration, str):
+        check_choice("configuration", configuration, VGG_CONFIGURATIONS)
+        stages = VGG_CONFIGURATIONS[configuration][:3]
+    else:
+        check_choice("the number of stages", len(configuration), range(1, 6))
+        check_positive(**{f"stage {number}": count for number, count in enumerate(configuration, 1)})
+        stages = vgg_stages(*configuration)
     small = {"num_classes": 10, "in_channels": 1, "batch_norm": True, "width": 32, "stem": (3, 2, 1)}
-    return VGG(
-        _mini_stages(configuration), **small | {"pooled_size": 1, "hidden": 256, "dropout": 0.0} | options
-    )
+    return VGG(stages, **small | {"pooled_size": 1, "hidden": 256, "dropout": 0.0} | options)
 
 
 def _features(stages, channels, batch_norm, width, stem) -> tuple[nn.Sequential, int]:
@@ -116,18 +105,6 @@ def _features(stages, channels, batch_norm, width, stem) -> tuple[nn.Sequential,
             before, channels = channels, max(1, full * width // FULL_WIDTH)
             geometry = stem if stem and not layers else (kernel_size, 1, kernel_size // 2)
             layers.append(nn.Conv2d(before, channels, *geometry))
-            if batch_norm:
-                layers.append(nn.BatchNorm2d(channels))
-            layers.append(nn.ReLU())
+            layers += [nn.BatchNorm2d(channels), nn.ReLU()] if batch_norm else [nn.ReLU()]
         layers.append(nn.MaxPool2d(2, stride=2))
     return nn.Sequential(*layers), channels
-
-
-def _mini_stages(configuration: str | Sequence[int]) -> Stages:
-    if isinstance(configuration, str):
-        check_choice("configuration", configuration, VGG_CONFIGURATIONS)
-        return VGG_CONFIGURATIONS[configuration][:3]
-    counts = list(configuration)
-    if not 1 <= len(counts) <= 5 or not all(isinstance(n, int) and n >= 1 for n in counts):
-        raise ValueError(f"configuration must be a letter or one to five numbers from 1 on; got {counts}.")
-    return vgg_stages(*counts)
