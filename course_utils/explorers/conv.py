@@ -5,16 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import groupby
 from math import log10, prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer
 from course_utils.words import memory, plural, shape, short
-
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
 
 _NAMES = ("size", "in_channels", "out_channels", "kernel_size", "stride", "padding")
 _AT_FIRST = {"size": 32, "in_channels": 1, "out_channels": 6, "kernel_size": 5}
@@ -36,27 +33,22 @@ PRESETS = {
 }
 
 
-def conv_explorer(**initial: Any) -> Explorer:
+def describe(data: Values | None = None) -> Description:
     """One convolution over a square input: which pixels a unit reads, which no unit reads, and the cost.
 
     `initial` sets any of size, in_channels, out_channels, kernel_size, stride, padding (a number, "same" or
     "valid"), dilation, groups and position (the output unit, counted row by row), or `preset`.
-    Raises ValueError for a name or value that the controls do not offer.
     """
-    from course_utils.explorers.base import Explorer
-
-    return Explorer(describe(), initial=initial)
-
-
-def describe(data: Values | None = None) -> Description:
-    """Controls and drawing function; they need no data."""
     controls = {name: slider(name, _AT_FIRST.get(name, 1), 1, _HIGHEST.get(name, 1)) for name in _NAMES}
-    controls["padding"] = choice_slider("padding", ("same", "valid", *range(12)), 0)
+    controls["padding"] = choice("padding", ("same", "valid", *range(12)), 0, slides=True)
     controls["dilation"] = slider("dilation", 1, 1, 6)
     controls["groups"] = slider("groups", 1, 1, 512)
     controls["position"] = slider("position", 0, 0, 28 * 28 - 1)
     title = "A convolution: the pixels that each unit reads, the output's size, and the cost."
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
+
+
+conv_explorer = opener(describe)
 
 
 class Reach(NamedTuple):
@@ -233,7 +225,7 @@ class _Frame(NamedTuple):
     def behind(self, channels: int) -> str:
         """Rims of further channels behind the one that is drawn."""
         return "".join(
-            svg.rect(self.x + 4 * i, self.y - 4 * i, self.side, self.side, svg.SURFACE, svg.LINE)
+            svg.rect(self.x + 4 * i, self.y - 4 * i, self.side, self.side, svg.SURFACE, stroke=svg.LINE)
             for i in range(min(channels - 1, 2), 0, -1)
         )
 
@@ -306,10 +298,10 @@ def _output(frame: _Frame, state: dict[str, Any]) -> str:
     return "".join(
         [
             frame.behind(state["out_shape"][0]),
-            svg.rect(*frame.box(0, n, 0, n), svg.SURFACE, svg.MUTED, stroke_width=1.5),
+            svg.rect(*frame.box(0, n, 0, n), svg.SURFACE, stroke=svg.MUTED, stroke_width=1.5),
             svg.boxes(done, svg.SKY, "0.3"),
             frame.grid(4),
-            svg.rect(*frame.unit(row, column), _PIXEL, svg.VERMILION, stroke_width=1.5),
+            svg.rect(*frame.unit(row, column), _PIXEL, stroke=svg.VERMILION, stroke_width=1.5),
         ]
     )
 
@@ -329,8 +321,8 @@ def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Lens) -> str
         [
             svg.rect(frame.x, frame.y - 22, _MAP, 22, svg.BACKGROUND),  # keeps the threads out of the words
             svg.text(frame.x, frame.y - 8, "the whole input", bold=True),
-            svg.rect(frame.x, frame.y, _MAP, _MAP, svg.RAISED, svg.LINE),
-            svg.rect(*frame.box(*whole), svg.SURFACE, svg.MUTED),
+            svg.rect(frame.x, frame.y, _MAP, _MAP, svg.RAISED, stroke=svg.LINE),
+            svg.rect(*frame.box(*whole), svg.SURFACE, stroke=svg.MUTED),
             _unread_strips(frame, reach, thinnest=4),
             svg.rect(*frame.window(state), _PIXEL),
             svg.rect(*seen, stroke=svg.BLUE, stroke_width=2),

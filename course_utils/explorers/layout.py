@@ -69,9 +69,9 @@ def width_of(least: float | str, size: float = svg.SIZE, bold: bool = False) -> 
     return svg.text_width(least, size, bold) if isinstance(least, str) else least
 
 
-def box(width: float, height: float, fill: str = "none", stroke: str | None = None, **style: object) -> Block:
+def box(width: float, height: float, fill: str = "none", **style: object) -> Block:
     """A rectangle; `style` as in `svg.rect`."""
-    return Block(width, height, lambda x, y: svg.rect(x, y, width, height, fill, stroke, **style))
+    return Block(width, height, lambda x, y: svg.rect(x, y, width, height, fill, **style))
 
 
 def bar(fraction: float, width: float, fill: str, height: float = 12, title: str = "") -> Block:
@@ -82,17 +82,10 @@ def bar(fraction: float, width: float, fill: str, height: float = 12, title: str
     return over(track, box(filled, height, fill, rx=radius, title=title)) if filled else track
 
 
-def chip(
-    text: str,
-    size: Sequence[float],
-    stroke: str,
-    fill: str = svg.SURFACE,
-    bold: bool = False,
-    title: str = "",
-) -> Block:
+def chip(text: str, size: Sequence[float], stroke: str, bold: bool = False, **style: object) -> Block:
     """Words in a frame with round corners, of `size` (width, height)."""
-    frame = box(*size, fill, stroke, rx=4, stroke_width=2 if bold else 1.5, title=title)
-    return over(frame, words(text, bold=bold, align="c", least=size[0], pitch=size[1]))
+    style = {"fill": svg.SURFACE, "stroke": stroke, "rx": 4, "stroke_width": 2 if bold else 1.5, **style}
+    return over(box(*size, **style), words(text, bold=bold, align="c", least=size[0], pitch=size[1]))
 
 
 def over(*blocks: Block) -> Block:
@@ -106,32 +99,14 @@ def shift(block: Block, right: float = 0, down: float = 0) -> Block:
     return Block(block.width + right, block.height + down, lambda x, y: block.draw(x + right, y + down))
 
 
-def row(*blocks: Block, gap: float = 8, align: str = "c") -> Block:
+def row(*blocks: Block | str, gap: float = 8, align: str = "c") -> Block:
     """Blocks beside each other; `align` is l (tops on a line), c or r (bottoms)."""
-    width, height = fsum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)
-
-    def draw(x: float, y: float) -> str:
-        drawn = []
-        for block in blocks:
-            drawn.append(block.draw(x, y + _SHARE[align] * (height - block.height)))
-            x += block.width + gap
-        return "".join(drawn)
-
-    return Block(width, height, draw)
+    return table([blocks], "l" * len(blocks), gap, upright=align)
 
 
-def column(*blocks: Block, gap: float = 4, align: str = "l") -> Block:
+def column(*blocks: Block | str, gap: float = 4, align: str = "l") -> Block:
     """Blocks below each other; `align` is l, c or r."""
-    width, height = max(b.width for b in blocks), fsum(b.height for b in blocks) + gap * (len(blocks) - 1)
-
-    def draw(x: float, y: float) -> str:
-        drawn = []
-        for block in blocks:
-            drawn.append(block.draw(x + _SHARE[align] * (width - block.width), y))
-            y += block.height + gap
-        return "".join(drawn)
-
-    return Block(width, height, draw)
+    return table([[block] for block in blocks], align, down=gap)
 
 
 def table(
@@ -140,8 +115,13 @@ def table(
     gap: float = 10,
     least: Sequence[float | str] = (),
     pitch: float = 0,
+    down: float = 0,
+    upright: str = "c",
 ) -> Block:
-    """Rows of blocks, or words, in columns that are l, c or r; `least` are their widths, `pitch` that of rows."""
+    """Rows of blocks, or words, in columns that are l, c or r; `least` are their widths, `pitch` that of rows.
+
+    `gap` is what lies between columns, `down` between rows; in a row blocks stand `upright`: as `row` aligns them.
+    """
     cells = [
         [words(cell, align=align) if isinstance(cell, str) else cell for cell, align in zip(each, columns, strict=True)]
         for each in rows
@@ -156,18 +136,26 @@ def table(
         for each, height in zip(cells, heights, strict=True):
             left = x
             for block, align, width in zip(each, columns, widths, strict=True):
-                across = left + _SHARE[align] * (width - block.width)
-                drawn.append(block.draw(across, y + (height - block.height) / 2))
+                across, below = (
+                    _SHARE[align] * (width - block.width),
+                    _SHARE[upright] * (height - block.height),
+                )
+                drawn.append(block.draw(left + across, y + below))
                 left += width + gap
-            y += height
+            y += height + down
         return "".join(drawn)
 
-    return Block(fsum(widths) + gap * (len(widths) - 1), fsum(heights), draw)
+    size = (
+        fsum(lengths) + between * (len(lengths) - 1) for lengths, between in ((widths, gap), (heights, down))
+    )
+    return Block(*size, draw)
 
 
 def legend(*entries: tuple[str, str], gap: float = 14) -> Block:
     """A row of (fill, words): a swatch and its meaning."""
-    return row(*(row(box(12, 12, fill, svg.LINE), words(said), gap=5) for fill, said in entries), gap=gap)
+    return row(
+        *(row(box(12, 12, fill, stroke=svg.LINE), words(said), gap=5) for fill, said in entries), gap=gap
+    )
 
 
 def page(title: str, *blocks: Block, gap: float = 12) -> str:
@@ -181,6 +169,6 @@ def problem_page(sentence: str, advice: str) -> str:
     width = WIDTH - 2 * MARGIN
     lines, more = (svg.wrap(said, width - 60, 16, True) for said in (sentence, advice))
     said = column(words(*lines, size=16, bold=True), words(*more, size=16))
-    frame = box(width, said.height + 30, svg.SURFACE, svg.VERMILION, stroke_width=1.5, rx=6)
+    frame = box(width, said.height + 30, svg.SURFACE, stroke=svg.VERMILION, stroke_width=1.5, rx=6)
     edge = box(8, said.height + 30, svg.VERMILION)
     return page(f"{sentence} {advice}", over(frame, edge, shift(said, 26, 15)))

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, product
 from math import log10
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
+from course_utils.explorers.description import (
+    Description,
+    Picture,
+    Values,
+    choice,
+    opener,
+    slider,
+)
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.table import LayerRow
 from course_utils.words import shape, short
-
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
 
 COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
 ROWS = ("blocks", "layers")
@@ -44,33 +48,28 @@ NETWORKS = {
 }
 
 
-def network_explorer(**initial: Any) -> Explorer:
+def describe(data: Values | None = None) -> Description:
     """A network as a table: units, weights, connections, multiply-adds and receptive field of each layer.
 
     `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or
     "layers"), scale ("log" or "linear") and layer (the selected row). `state["code"]` is the call of
     `layer_table` that gives these numbers.
     Units, connections and multiply-adds are those of convolutions, pooling and linear layers, as in lecture 12.
-    Raises ValueError for a name or value that the controls do not offer.
     """
-    from course_utils.explorers.base import Explorer
-    from course_utils.explorers.measured import MEASURED
-
-    return Explorer(describe(), MEASURED, initial, prepare=every_key())
-
-
-def describe(data: Values | None = None) -> Description:
-    """Controls and drawing function; a setting needs its table."""
     controls = {
         "network": choice("network", tuple(NETWORKS), "AlexNet"),
         # A table of a new size may take 50 ms where none is prepared.
-        "input_size": choice_slider("input size", SIZES, 227, at_rest=True),
+        "input_size": choice("input size", SIZES, 227, slides=True, at_rest=True),
         "rows": choice("rows", ROWS, "blocks"),
         "scale": choice("bars", ("log", "linear"), "log"),
         "layer": slider("selected row", 0, 0, 23),
     }
     title = "A network layer by layer: units, weights, connections, multiply-adds, receptive field."
-    return Description(title, controls, draw_network, needs=lambda v: [table_key(v)], follow=_follow)
+    asked = {"needs": lambda values: [table_key(values)], "prepare": every_key()}
+    return Description(title, controls, draw_network, follow=_follow, **asked)
+
+
+network_explorer = opener(describe)
 
 
 def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:

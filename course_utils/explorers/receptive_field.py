@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
+from course_utils.explorers.description import (
+    Description,
+    Picture,
+    Values,
+    choice,
+    opener,
+    slider,
+)
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.words import percent, plural, shape
-
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
 
 SIZE = 224  # pixels on each side that the networks take of a photo
 BOX, UNTRAINED, TRAINED = "theoretical only", "effective, untrained", "effective, trained"
 FIELD_NETWORKS = ("AlexNet", "VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50", "EfficientNet-Lite0")
 
 
-def receptive_field_explorer(**initial: Any) -> Explorer:
+def describe(data: Values) -> Description:
     """What one unit sees of a photo: its theoretical field as a box, its effective field as a heat map.
 
     `initial` sets any of photo (a name in `data.photos()`), network, layer, row, column (of the unit), and
@@ -27,24 +31,14 @@ def receptive_field_explorer(**initial: Any) -> Explorer:
     for EfficientNet-Lite0, "effective, trained". The effective field is the mean absolute gradient of the unit,
     its channels summed, with respect to this photo's pixels. It is measured once the controls rest for a moment
     and kept; the box answers at once.
-    Raises ValueError for a name or value that the controls do not offer.
     """
-    from course_utils.explorers.base import Explorer
-    from course_utils.explorers.measured import MEASURED
-
-    keys = [f"layers/{name}" for name in FIELD_NETWORKS] + [f"photo/{name}" for name in MEASURED["photos"]]
-    return Explorer(describe(MEASURED), MEASURED, initial, prepare=keys)
-
-
-def describe(data: Values) -> Description:
-    """Controls and drawing function for `data["photos"]`; a setting needs its photo and its network's layers."""
     names, first = data["photos"], data["layers/ResNet-18"]
     labels = [entry.label for entry in network_layers("ResNet-18", data)]
     controls = {
         "photo": choice("photo", [(name.replace("_", " "), name) for name in names], names[0]),
         "network": choice("network", FIELD_NETWORKS, "ResNet-18"),
         "effective": choice("field", first["fields"], BOX),
-        "layer": choice_slider("layer", labels, labels[0]),
+        "layer": choice("layer", labels, labels[0], slides=True),
         "row": slider("row", 56, 0, 111),
         "column": slider("column", 56, 0, 111),
     }
@@ -53,7 +47,11 @@ def describe(data: Values) -> Description:
     def needs(values: Values) -> list[str]:
         return ["photos", f"photo/{values['photo']}", f"layers/{values['network']}"]
 
-    return Description(title, controls, draw_field, needs=needs, follow=_follow)
+    prepare = [*(f"layers/{name}" for name in FIELD_NETWORKS), *(f"photo/{name}" for name in names)]
+    return Description(title, controls, draw_field, needs=needs, follow=_follow, prepare=prepare)
+
+
+receptive_field_explorer = opener(describe)
 
 
 def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
@@ -170,7 +168,7 @@ def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | N
     def draw(x: float, y: float) -> str:
         box, corner = (x + left, y + top, right - left, bottom - top), (x + into, y + into)
         drawn = [
-            svg.rect(x, y, _PANEL, _PANEL, svg.RAISED, svg.LINE),
+            svg.rect(x, y, _PANEL, _PANEL, svg.RAISED, stroke=svg.LINE),
             svg.rect(*box, _PADDING),
             svg.image(*corner, side, picture, name),
         ]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, product
+from itertools import product
 from math import ceil, floor, log10
-from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider, switch
+from course_utils.explorers.description import (
+    Description,
+    Picture,
+    Values,
+    choice,
+    opener,
+    slider,
+    switch,
+)
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
-
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
 SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
@@ -27,36 +31,27 @@ PRESETS = {
 }  # fmt: skip
 
 
-def residual_explorer(**initial: Any) -> Explorer:
+def describe(data: Values | None = None) -> Description:
     """How large activations and gradients are in each layer of an untrained network, and of its twin.
 
     The networks are `resnet_cifar(depth, in_channels=1, widths=(8, 16, 32), stem=(5, 4, 2))` with `skip` and
     `norm`, built behind `torch.manual_seed(seed)`; the first 16 test images of Fashion-MNIST go through them.
     `initial` sets any of depth (8 to 56), skip, norm, scale (a factor on the first weights of all
     convolutions) and seed (0 to 9), or `preset`.
-    Raises ValueError for a name or value that the controls do not offer.
     Source: He et al. 2016, sections 4.1 and 4.2 (the argument about gradients; layer responses).
     """
-    from course_utils.explorers.base import Explorer
-    from course_utils.explorers.measured import MEASURED
-
-    # A fraction of a second, once; other scales and seeds when the kernel is idle or asked for them.
-    for key in islice(every_key(), 4 * len(DEPTHS)):
-        MEASURED[key]
-    return Explorer(describe(), MEASURED, initial, prepare=every_key())
-
-
-def describe(data: Values | None = None) -> Description:
-    """Controls and drawing function; a setting needs the signals of its network and of the twin."""
     controls = {
-        "depth": choice_slider("depth", DEPTHS, 20),
-        "scale": choice_slider("first weights ×", [(f"{scale:g}", scale) for scale in SCALES], 1.0),
+        "depth": choice("depth", DEPTHS, 20, slides=True),
+        "scale": choice("first weights ×", [(f"{s:g}", s) for s in SCALES], 1.0, slides=True),
         "seed": slider("seed", 0, SEEDS[0], SEEDS[-1]),
         "skip": switch("shortcuts (residual)", True),
         "norm": switch("batch normalisation", True),
     }
     title = "Activations and gradients in each layer of a residual network and its plain twin."
-    return Description(title, controls, draw_signals, PRESETS, needs=signal_keys)
+    return Description(title, controls, draw_signals, PRESETS, needs=signal_keys, prepare=every_key())
+
+
+residual_explorer = opener(describe)
 
 
 def signal_keys(values: Values) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from html import escape
 from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
 from pathlib import Path
+from unicodedata import normalize
 
 from course_utils.colours import COLOURS
 from course_utils.explorers import widths
@@ -38,9 +39,8 @@ def tag(name: str, content: str = "", title: str = "", **attributes: object) -> 
 
     `title` is what a browser shows when the pointer rests on it.
     """
-    written = "".join(
-        f' {key.replace("_", "-")}="{num(value)}"' for key, value in attributes.items() if value is not None
-    )
+    said = [(key.replace("_", "-"), num(value)) for key, value in attributes.items() if value is not None]
+    written = "".join(f' {key}="{value}"' for key, value in said)
     content = (f"<title>{escape(title)}</title>" if title else "") + content
     return f"<{name}{written}>{content}</{name}>" if content else f"<{name}{written}/>"
 
@@ -64,22 +64,16 @@ def font_files() -> tuple[str, str]:
 
 @cache
 def advances(bold: bool) -> dict[str, float]:
-    """How wide each character is at font size 1."""
-    found, code = {}, 0
-    for item in (widths.BOLD if bold else widths.REGULAR).split():
-        if item.startswith("U+"):
-            code = int(item[2:], 16)
-        else:
-            found[chr(code)] = int(item) / widths.UNITS
-            code += 1
-    return found
+    """How wide characters are at font size 1; those with an accent are as wide as without, or stand for themselves."""
+    runs = (run.partition(":") for run in (widths.BOLD if bold else widths.REGULAR).split())
+    return {c: int(width) / widths.UNITS for width, _, characters in runs for c in characters or " "}
 
 
 @lru_cache(4096)
 def text_width(words: str, size: float = SIZE, bold: bool = False) -> float:
     """Pixels that the words take in DejaVu Sans, which is wider than the fonts browsers put in its place."""
     known = advances(bold)
-    return size * fsum(known.get(c, _BEYOND) for c in words)
+    return size * fsum(known.get(c) or known.get(normalize("NFKD", c)[0], _BEYOND) for c in words)
 
 
 def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -> str:
@@ -120,19 +114,9 @@ def text_style(size: float, anchor: str, bold: bool, fill: str) -> dict[str, obj
     }
 
 
-def rect(
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    fill: str = "none",
-    stroke: str | None = None,
-    **style: object,
-) -> str:
-    """A rectangle; `style` may be stroke_width, rx, opacity and title."""
-    return tag(
-        "rect", x=x, y=y, width=max(width, 0), height=max(height, 0), fill=fill, stroke=stroke, **style
-    )
+def rect(x: float, y: float, width: float, height: float, fill: str = "none", **style: object) -> str:
+    """A rectangle; `style` may be stroke, stroke_width, rx, opacity and title."""
+    return tag("rect", x=x, y=y, width=max(width, 0), height=max(height, 0), fill=fill, **style)
 
 
 Points = Sequence[tuple[float, float]]
@@ -167,12 +151,10 @@ def axis(x: float, y: float, length: float, ticks: Iterable[tuple[float, str]], 
     drawn = [line([(x, y), (x, y - length) if upwards else (x + length, y)])]
     for at, words in ticks:
         if upwards:
-            drawn.append(line([(x, y - at), (x - 4, y - at)]))
-            drawn.append(text(x - 7, y - at + 5, words, "end", fill=MUTED))
+            mark, place, anchor = [(x, y - at), (x - 4, y - at)], (x - 7, y - at + 5), "end"
         else:
-            drawn.append(
-                line([(x + at, y), (x + at, y + 4)]) + text(x + at, y + 19, words, "middle", fill=MUTED)
-            )
+            mark, place, anchor = [(x + at, y), (x + at, y + 4)], (x + at, y + 19), "middle"
+        drawn.append(line(mark) + text(*place, words, anchor, fill=MUTED))
     return "".join(drawn)
 
 
@@ -195,15 +177,10 @@ def document(width: float, height: float, title: str, *body: str) -> str:
     Rather than shrink until text is less than 11 pixels on the screen, the picture scrolls sideways in its cell
     (with 880, only in a window below 900 pixels).
     """
-    style = (
-        f"display:block;width:100%;max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
-    )
-    svg = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": f"0 0 {num(width)} {num(height)}",
-        "style": style,
-    }
-    return tag("svg", "".join(body), title, **svg, role="img", font_family=FONT, font_size=SIZE, fill=TEXT)
+    widths = f"max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
+    frame = {"viewBox": f"0 0 {num(width)} {num(height)}", "style": f"display:block;width:100%;{widths}"}
+    words = {"role": "img", "font_family": FONT, "font_size": SIZE, "fill": TEXT}
+    return tag("svg", "".join(body), title, xmlns="http://www.w3.org/2000/svg", **frame, **words)
 
 
 _VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")

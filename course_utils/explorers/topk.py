@@ -7,25 +7,18 @@ from math import exp, fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, opened, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import percent
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from course_utils.explorers.base import Explorer
 
 _ROWS, _PITCH = 10, 30  # rows that are always shown, and pixels from one to the next
 _PHOTO, _NAME, _BAR = 256, 168, 172
 
 
-def topk_explorer(
-    photos: Sequence[Any] | None = None,
-    logits: Tensor | None = None,
-    classes: Sequence[str] | None = None,
-    **initial: Any,
-) -> Explorer:
+def topk_explorer(photos: Any = None, logits: Any = None, classes: Any = None, **initial: Any) -> Explorer:
     """A photo beside a classifier's first guesses: is the target among the first k?
 
     photos: objects with `name`, `image` (PIL) and `label`, an index into `classes`; the course's own
@@ -36,12 +29,11 @@ def topk_explorer(
     Raises ValueError where photos, logits and classes do not fit together, and for a name or value that the
     controls do not offer.
     """
-    from course_utils.explorers.base import Explorer
-    from course_utils.explorers.measured import MEASURED
+    if photos is None and logits is None and classes is None:
+        return opened(describe, initial)
+    from course_utils.explorers.measured import own_guesses
 
-    own = not (photos is None and logits is None and classes is None)
-    data = _own_data(photos, logits, classes) if own else MEASURED
-    return Explorer(describe(data), data, initial, prepare=[f"guesses/{name}" for name in data["photos"]])
+    return opened(describe, initial, own_guesses(photos, logits, classes))
 
 
 def describe(data: Values) -> Description:
@@ -53,36 +45,12 @@ def describe(data: Values) -> Description:
         "temperature": slider("temperature", 1.0, 0.1, 5.0, 0.1),
     }
     title = "A classifier's first guesses for a photo: right or wrong at k, at any temperature."
-    return Description(
-        title, controls, draw_topk, needs=lambda v: ["photos", "classes", f"guesses/{v['photo']}"]
-    )
+    prepare = [f"guesses/{name}" for name in names]
 
+    def needs(values: Values) -> list[str]:
+        return ["photos", "classes", f"guesses/{values['photo']}"]
 
-def _own_data(
-    photos: Sequence[Any] | None, logits: Tensor | None, classes: Sequence[str] | None
-) -> dict[str, Any]:
-    """Photos, logits and classes as a reader brings them, under the keys of `measured`."""
-    import torch
-
-    from course_utils.data import imagenet_classes
-    from course_utils.data import photos as course_photos
-    from course_utils.explorers.measured import guess, imagenet_logits
-    from course_utils.metrics import target_ranks
-
-    photos = course_photos() if photos is None else photos
-    classes = imagenet_classes() if classes is None else classes
-    if not photos:
-        raise ValueError("topk_explorer needs at least one photo.")
-    if logits is None:
-        logits = torch.stack([imagenet_logits(photo) for photo in photos])
-    if logits.shape != (shape := (len(photos), len(classes))):
-        raise ValueError(f"logits must be of shape {[*shape]} (photos, classes), not {list(logits.shape)}.")
-    names = [photo.name for photo in photos]
-    if len(set(names)) < len(names):
-        raise ValueError("Each photo needs a name of its own.")
-    target_ranks(logits, torch.tensor([p.label for p in photos]))  # refuses NaN and labels without a class
-    guesses = {f"guesses/{p.name}": guess(p, row) for p, row in zip(photos, logits, strict=True)}
-    return {"photos": names, "classes": list(classes), **guesses}
+    return Description(title, controls, draw_topk, needs=needs, prepare=prepare)
 
 
 class Guesses(NamedTuple):

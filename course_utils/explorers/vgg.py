@@ -6,36 +6,25 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby, pairwise, zip_longest
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
 from course_utils.words import percent, plural, short
 
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
 
-
-def vgg_explorer(**initial: Any) -> Explorer:
+def describe(data: Values | None = None) -> Description:
     """A stack of small convolutions against a single one of equal reach, and two VGG configurations side by side.
 
     `initial` sets any of kernel_size (1, 3, 5 or 7, of each layer in the stack), layers (1 to 5), channels (the
     same before and after each layer), size (the side of the maps in pixels), left and right (configurations:
     "A", "A-LRN", "B", "C", "D", "E"). The state holds both sides' receptive_field, weights (without biases),
     macs, nonlinearities and units, and the layers in which the configurations differ.
-    Raises ValueError for a name or value that the controls do not offer.
     Source: Simonyan & Zisserman 2015, section 2.3 and table 1.
     """
-    from course_utils.explorers.base import Explorer
-
-    return Explorer(describe(), initial=initial)
-
-
-def describe(data: Values | None = None) -> Description:
-    """Controls and drawing function; they need no data."""
     controls = {
         "kernel_size": choice("kernel_size", [(f"{k}×{k}", k) for k in (1, 3, 5, 7)], 3),
         "layers": slider("layers", 3, 1, 5),
@@ -48,6 +37,9 @@ def describe(data: Values | None = None) -> Description:
         "Small convolutions in a stack against a single large one, and two VGG configurations side by side."
     )
     return Description(title, controls, draw_vgg)
+
+
+vgg_explorer = opener(describe)
 
 
 @dataclass(frozen=True)
@@ -229,7 +221,7 @@ def _layer(slot: Slot | None, differs: bool) -> Block:
     if slot is None:
         return words("–", fill=svg.MUTED, align="c")
     edge, fill = (svg.VERMILION, svg.VERMILION + "38") if differs else (svg.LINE, svg.SURFACE)
-    return layout.chip(slot.name, _CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
+    return layout.chip(slot.name, _CHIP, edge, differs, fill=fill, title=f"{slot.params:,} parameters")
 
 
 def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:

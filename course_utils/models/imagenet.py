@@ -66,8 +66,8 @@ class ImageNetClassifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         to_its_own = Rescale(mean=127 / 255, std=128 / 255)
-        stem, head = [*_conv(3, 32, 3, 2), nn.ReLU6()], [*_conv(320, 1280), nn.ReLU6()]
-        self.features = nn.Sequential(to_its_own, *stem, *_blocks(32), *head)
+        stem = [*_conv(3, 32, 3, 2), nn.ReLU6()]
+        self.features = nn.Sequential(to_its_own, *stem, *_blocks(32), *_conv(320, 1280), nn.ReLU6())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(1280, 1000)
 
