@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby
 from math import log10, prod
@@ -10,27 +11,21 @@ from typing import Any, NamedTuple
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
-from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer
+from course_utils.geometry.sizes import conv_layer, linear_layer
 from course_utils.words import memory, plural, shape, short
 
-_NAMES = ("size", "in_channels", "out_channels", "kernel_size", "stride", "padding")
-_AT_FIRST = {"size": 32, "in_channels": 1, "out_channels": 6, "kernel_size": 5}
-_HIGHEST = {"size": 256, "in_channels": 512, "out_channels": 512, "kernel_size": 11, "stride": 8}
-
-
-def _preset(*numbers: int, **others: int) -> dict[str, int]:
-    return {"dilation": 1, "groups": 1, **dict(zip(_NAMES, numbers, strict=True)), **others}
-
-
-PRESETS = {
-    "LeNet C1": _preset(32, 1, 6, 5, 1, 0, position=0),
-    "AlexNet conv1 at 224": _preset(224, 3, 96, 11, 4, 0, position=54 * 54 - 1),  # the corner that is lost
-    "AlexNet conv1 at 227": _preset(227, 3, 96, 11, 4, 0, position=55 * 55 - 1),
-    "VGG conv5, 3×3": _preset(14, 512, 512, 3, 1, 1, position=0),
-    "ResNet stem": _preset(224, 3, 64, 7, 2, 3, position=0),
-    "dilated 3×3": _preset(28, 64, 64, 3, 1, 2, dilation=2, position=200),
-    "depthwise 3×3": _preset(14, 192, 192, 3, 1, 1, groups=192, position=0),
+_LAYER = ("kernel_size", "stride", "padding", "dilation", "groups")
+_NAMES = ("size", "in_channels", "out_channels", *_LAYER, "position")
+_SETTINGS = {
+    "LeNet C1": (32, 1, 6, 5, 1, 0, 1, 1, 0),
+    "AlexNet conv1 at 224": (224, 3, 96, 11, 4, 0, 1, 1, 54 * 54 - 1),  # the corner that is lost
+    "AlexNet conv1 at 227": (227, 3, 96, 11, 4, 0, 1, 1, 55 * 55 - 1),
+    "VGG conv5, 3×3": (14, 512, 512, 3, 1, 1, 1, 1, 0),
+    "ResNet stem": (224, 3, 64, 7, 2, 3, 1, 1, 0),
+    "dilated 3×3": (28, 64, 64, 3, 1, 2, 2, 1, 200),
+    "depthwise 3×3": (14, 192, 192, 3, 1, 1, 1, 192, 0),
 }
+PRESETS = {name: dict(zip(_NAMES, numbers, strict=True)) for name, numbers in _SETTINGS.items()}
 
 
 def describe(data: Values | None = None) -> Description:
@@ -39,11 +34,10 @@ def describe(data: Values | None = None) -> Description:
     `initial` sets any of size, in_channels, out_channels, kernel_size, stride, padding (a number, "same" or
     "valid"), dilation, groups and position (the output unit, counted row by row), or `preset`.
     """
-    controls = {name: slider(name, _AT_FIRST.get(name, 1), 1, _HIGHEST.get(name, 1)) for name in _NAMES}
+    highest = (256, 512, 512, 11, 8, 0, 6, 512, 28 * 28 - 1)
+    ranges = zip(_NAMES, PRESETS["LeNet C1"].values(), highest, strict=True)
+    controls = {name: slider(name, value, min(value, 1), most) for name, value, most in ranges}
     controls["padding"] = choice("padding", ("same", "valid", *range(12)), 0, slides=True)
-    controls["dilation"] = slider("dilation", 1, 1, 6)
-    controls["groups"] = slider("groups", 1, 1, 512)
-    controls["position"] = slider("position", 0, 0, 28 * 28 - 1)
     title = "A convolution: the pixels that each unit reads, the output's size, and the cost."
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
 
@@ -70,11 +64,8 @@ class Reach(NamedTuple):
     def extent(self) -> int:
         return self.dilation * (self.kernel_size - 1) + 1
 
-    def start(self, unit: int) -> int:
-        return unit * self.stride - self.before
-
     def taps(self, unit: int) -> list[int]:
-        return [self.start(unit) + t * self.dilation for t in range(self.kernel_size)]
+        return [unit * self.stride - self.before + t * self.dilation for t in range(self.kernel_size)]
 
 
 @lru_cache(256)
@@ -84,23 +75,17 @@ def unread(reach: Reach) -> tuple[int, ...]:
     return tuple(row for row in range(reach.size) if row not in read)
 
 
-def _reach(values: Values, layer: LayerSize) -> Reach:
-    kernel_size, dilation, padding = values["kernel_size"], values["dilation"], values["padding"]
-    before = after = 0 if padding == "valid" else padding
-    if padding == "same":  # torch puts the odd one behind
-        total = dilation * (kernel_size - 1)
-        before, after = total // 2, total - total // 2
-    return Reach(values["size"], kernel_size, values["stride"], before, after, dilation, layer.out_shape[1])
-
-
 def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     """What the units of a setting read, and its numbers; raises ValueError where torch would refuse it."""
-    size = values["size"]
+    size, kernel_size, stride, padding, dilation = (values[n] for n in ("size", *_LAYER[:4]))
     in_shape = (values["in_channels"], size, size)
-    settings = {k: values[k] for k in ("kernel_size", "stride", "padding", "dilation", "groups")}
-    layer = conv_layer(in_shape, values["out_channels"], **settings)
+    layer = conv_layer(in_shape, values["out_channels"], **{name: values[name] for name in _LAYER})
     linear = linear_layer(prod(in_shape), layer.units)
-    reach = _reach(values, layer)
+    before = after = 0 if padding == "valid" else padding
+    if padding == "same":  # torch puts the odd one behind
+        before = dilation * (kernel_size - 1) // 2
+        after = dilation * (kernel_size - 1) - before
+    reach = Reach(size, kernel_size, stride, before, after, dilation, layer.out_shape[1])
     row, column = divmod(min(values["position"], reach.outputs**2 - 1), reach.outputs)
     activations = 4 * (prod(in_shape) + layer.units)  # float32
     counted = ("weights", "params", "connections", "macs")
@@ -110,7 +95,7 @@ def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
         "weight_bytes": 4 * layer.params,
         "memory_bytes": activations + 4 * layer.params,
         "linear_memory_bytes": activations + 4 * linear.params,
-        "padding": (reach.before, reach.after),
+        "padding": (before, after),
         "unit": (row, column),
         "rows": reach.taps(row),
         "columns": reach.taps(column),
@@ -128,8 +113,10 @@ _HATCH, _UNREAD = svg.hatch("unread")
 def draw_conv(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting; raises ValueError where torch would refuse it."""
     reach, state = read_layer(values)
-    lens = _lens(reach, state["unit"])
+    lens = _lens(reach, state)
     code, unread_words = _code(values), _unread_words(reach, state)
+    rows, columns = (_span(state[name], reach.dilation) for name in ("rows", "columns"))
+    row, column = state["unit"]
     captions = layout.table([_captions(reach, state, lens)], "ll", least=(_APART - 10, 220))
     grids = layout.column(captions, _grids(reach, state, lens), gap=12)
     picture = layout.page(
@@ -143,7 +130,7 @@ def draw_conv(values: Values, data: Values | None = None) -> Picture:
             (_unread_fill(_PANEL / lens.cells, reach), "never read by any unit"),
         ),
         _formula(reach),
-        words(_unit_words(reach, state), unread_words),
+        words(f"Unit ({row}, {column}) reads rows {rows}, columns {columns}.", unread_words),
         gap=8,
     )
     return Picture(picture, state, limits={"position": reach.outputs**2 - 1})
@@ -156,7 +143,7 @@ def _code(values: Values) -> str:
     return f"nn.Conv2d({channels}, kernel_size={values['kernel_size']}{unusual})"
 
 
-def _captions(reach: Reach, state: dict[str, Any], lens: _Lens) -> list[Block]:
+def _captions(reach: Reach, state: dict[str, Any], lens: _Frame) -> list[Block]:
     padding = reach.before if reach.before == reach.after else f"{reach.before} and {reach.after}"
     padded = f", padding {padding}" if reach.after else ""
     part = f", {lens.cells} × {lens.cells} pixels of it" if lens.cells < reach.padded else ""
@@ -171,66 +158,57 @@ def _captions(reach: Reach, state: dict[str, Any], lens: _Lens) -> list[Block]:
     return captions
 
 
-class _Lens(NamedTuple):
-    """A square window of `cells` x `cells` pixels whose first row and column are `top` and `left`."""
+Box = tuple[float, float, float, float]  # x, y, width, height
+Span = tuple[int, int]  # rows or columns of pixels, half open
+
+
+class _Frame(NamedTuple):
+    """A window of `cells` × `cells` pixels, `top` and `left` its first row and column, drawn `side` wide at (x, y)."""
 
     top: int
     left: int
     cells: int
-
-
-def _lens(reach: Reach, unit: tuple[int, int]) -> _Lens:
-    """On the whole padded input, or on what lies around the window of a unit."""
-    cells = reach.padded if reach.padded <= _DRAWN_WHOLE else min(reach.padded, max(28, reach.extent + 8))
-    starts = (reach.start(u) - (cells - reach.extent) // 2 for u in unit)
-    return _Lens(
-        *(min(max(start, -reach.before), reach.size + reach.after - cells) for start in starts), cells
-    )
-
-
-class _Frame(NamedTuple):
-    """Where a lens is drawn: turns ranges of pixels into rectangles, cut off at its rim."""
-
-    x: float
-    y: float
-    side: float
-    lens: _Lens
+    x: float = 0
+    y: float = 0
+    side: float = _PANEL
 
     @property
     def cell(self) -> float:
-        return self.side / self.lens.cells
+        return self.side / self.cells
 
-    def box(self, top: int, bottom: int, left: int, right: int) -> tuple[float, float, float, float]:
-        """(x, y, width, height) of rows top..bottom and columns left..right, both half open."""
-        lens, cell = self.lens, self.cell
-        top, bottom = (min(max(v - lens.top, 0), lens.cells) for v in (top, bottom))
-        left, right = (min(max(v - lens.left, 0), lens.cells) for v in (left, right))
-        return self.x + left * cell, self.y + top * cell, (right - left) * cell, (bottom - top) * cell
+    def box(self, rows: Span, columns: Span) -> Box:
+        """Where these pixels are, cut off at the rim."""
+        top, bottom = (min(max(row - self.top, 0), self.cells) for row in rows)
+        left, right = (min(max(column - self.left, 0), self.cells) for column in columns)
+        size = (right - left) * self.cell, (bottom - top) * self.cell
+        return self.x + left * self.cell, self.y + top * self.cell, *size
 
-    def window(self, state: dict[str, Any]) -> tuple[float, float, float, float]:
+    def window(self, state: dict[str, Any]) -> Box:
         """The box that the lit unit reads."""
-        rows, columns = state["rows"], state["columns"]
-        return self.box(rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+        return self.box(*((taps[0], taps[-1] + 1) for taps in (state["rows"], state["columns"])))
 
-    def unit(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """The box of one pixel, at least 4 pixels wide on the screen however many there are."""
-        seen = max(self.cell, 4)
-        x, y = (min(v * self.cell, self.side - seen) for v in (column, row))
-        return self.x + x, self.y + y, seen, seen
+    def pixels(self, places: Iterable[tuple[int, int]], fill: str) -> str:
+        return svg.boxes([self.box((row, row + 1), (column, column + 1)) for row, column in places], fill)
 
-    def grid(self, least: float) -> str:
-        """The lines between the pixels, where these are at least so wide."""
-        return svg.grid(self.x, self.y, self.lens.cells, self.side) if self.cell >= least else ""
+    def grid(self) -> str:
+        """The lines between the pixels, where these are wide enough."""
+        return svg.grid(self.x, self.y, self.cells, self.side) if self.cell >= 4 else ""
 
     def behind(self, channels: int) -> str:
         """Rims of further channels behind the one that is drawn."""
-        return "".join(
-            svg.rect(self.x + 4 * i, self.y - 4 * i, self.side, self.side, svg.SURFACE, stroke=svg.LINE)
-            for i in range(min(channels - 1, 2), 0, -1)
-        )
+        places = [(self.x + 4 * i, self.y - 4 * i) for i in range(min(channels - 1, 2), 0, -1)]
+        return "".join(svg.rect(*at, self.side, self.side, svg.SURFACE, stroke=svg.LINE) for at in places)
 
 
-def _runs(rows: tuple[int, ...]) -> list[tuple[int, int]]:
+def _lens(reach: Reach, state: dict[str, Any]) -> _Frame:
+    """On the whole padded input, or on what lies around the window of a unit."""
+    cells = reach.padded if reach.padded <= _DRAWN_WHOLE else min(reach.padded, max(28, reach.extent + 8))
+    starts = (state[name][0] - (cells - reach.extent) // 2 for name in ("rows", "columns"))
+    last = reach.size + reach.after - cells
+    return _Frame(*(min(max(start, -reach.before), last) for start in starts), cells)
+
+
+def _runs(rows: tuple[int, ...]) -> list[Span]:
     """Neighbouring numbers joined: (3, 4, 5, 9) becomes [(3, 6), (9, 10)]."""
     joined = (list(run) for _, run in groupby(enumerate(rows), lambda pair: pair[1] - pair[0]))
     return [(run[0][1], run[-1][1] + 1) for run in joined]
@@ -244,111 +222,101 @@ def _unread_fill(cell: float, reach: Reach) -> str:
 
 def _unread_strips(frame: _Frame, reach: Reach, thinnest: float = 0) -> str:
     """The rows and columns that no unit reads; those at the rim at least `thinnest` pixels thick."""
-    corners = []
+    corners, whole = [], (0, reach.size)
     for first, end in _runs(unread(reach)):
         if thinnest and end == reach.size:
             first = min(first, end - round(thinnest / frame.cell))
-        corners += [frame.box(first, end, 0, reach.size), frame.box(0, reach.size, first, end)]
+        corners += [frame.box((first, end), whole), frame.box(whole, (first, end))]
     return svg.boxes([c for c in corners if c[2] > 0 and c[3] > 0], _unread_fill(frame.cell, reach))
 
 
-def _grids(reach: Reach, state: dict[str, Any], lens: _Lens) -> Block:
+def _grids(reach: Reach, state: dict[str, Any], lens: _Frame) -> Block:
     """Input and output, the window and the unit that reads it tied by threads, and a map of a large input."""
-    whole, large = _Lens(-reach.before, -reach.before, reach.padded), lens.cells < reach.padded
+    large = lens.cells < reach.padded
 
     def draw(x: float, y: float) -> str:
         frame, out = (
-            _Frame(x, y, _PANEL, lens),
-            _Frame(x + _APART, y, 150 if large else 200, _Lens(0, 0, reach.outputs)),
+            lens._replace(x=x, y=y),
+            _Frame(0, 0, reach.outputs, x + _APART, y, 150 if large else 200),
         )
-        drawn = _input(frame, reach, state) + _output(out, state)
-        drawn += _threads(frame.window(state), out.unit(*state["unit"]))
+        drawn = _input(frame, reach, state) + _output(out, frame, state)
         if not large:
             return drawn
-        small = _Frame(x + _APART, y + _PANEL - _MAP, _MAP, whole)
-        edge = svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2)
-        return drawn + _map(small, reach, state, lens) + edge
+        small = _Frame(-reach.before, -reach.before, reach.padded, x + _APART, y + _PANEL - _MAP, _MAP)
+        return (
+            drawn
+            + _map(small, reach, state, lens)
+            + svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2)
+        )
 
     return Block(_APART + 200, _PANEL, draw)
 
 
 def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
-    whole = 0, reach.size, 0, reach.size
-    taps = [(r, c) for r in state["rows"] for c in state["columns"]]
-    pixels = [(r, c) for r, c in taps if 0 <= r < reach.size and 0 <= c < reach.size]
-    zeros = set(taps) - set(pixels)
-    return "".join(
-        [
-            frame.behind(state["in_shape"][0]),
-            svg.rect(frame.x, frame.y, _PANEL, _PANEL, svg.RAISED),
-            svg.rect(*frame.box(*whole), svg.SURFACE),
-            _unread_strips(frame, reach),
-            svg.boxes([frame.box(r, r + 1, c, c + 1) for r, c in pixels], _PIXEL),
-            svg.boxes([frame.box(r, r + 1, c, c + 1) for r, c in sorted(zeros)], _ZERO),
-            frame.grid(5),
-            svg.rect(*frame.box(*whole), stroke=svg.MUTED, stroke_width=1.5),
-            svg.rect(*frame.window(state), stroke=svg.VERMILION, stroke_width=2),
-        ]
+    inside = range(reach.size)
+    whole = frame.box((0, reach.size), (0, reach.size))
+    taps = [(row, column) for row in state["rows"] for column in state["columns"]]
+    read = [(row, column) for row, column in taps if row in inside and column in inside]
+    return (
+        frame.behind(state["in_shape"][0])
+        + svg.rect(frame.x, frame.y, _PANEL, _PANEL, svg.RAISED)
+        + svg.rect(*whole, svg.SURFACE)
+        + _unread_strips(frame, reach)
+        + frame.pixels(read, _PIXEL)
+        + frame.pixels(sorted(set(taps) - set(read)), _ZERO)
+        + frame.grid()
+        + svg.rect(*whole, stroke=svg.MUTED, stroke_width=1.5)
+        + svg.rect(*frame.window(state), stroke=svg.VERMILION, stroke_width=2)
     )
 
 
-def _output(frame: _Frame, state: dict[str, Any]) -> str:
-    (row, column), n = state["unit"], frame.lens.cells
-    done = [frame.box(0, row, 0, n), frame.box(row, row + 1, 0, column)]
-    return "".join(
-        [
-            frame.behind(state["out_shape"][0]),
-            svg.rect(*frame.box(0, n, 0, n), svg.SURFACE, stroke=svg.MUTED, stroke_width=1.5),
-            svg.boxes(done, svg.SKY, "0.3"),
-            frame.grid(4),
-            svg.rect(*frame.unit(row, column), _PIXEL, stroke=svg.VERMILION, stroke_width=1.5),
-        ]
+def _output(out: _Frame, frame: _Frame, state: dict[str, Any]) -> str:
+    """The output with the units before the lit one, and two threads that tie this one to its window."""
+    (row, column), n = state["unit"], out.cells
+    done = [out.box((0, row), (0, n)), out.box((row, row + 1), (0, column))]
+    seen = max(out.cell, 4)  # pixels on the screen, however many units there are
+    at_x, at_y = (start + min(v * out.cell, out.side - seen) for start, v in ((out.x, column), (out.y, row)))
+    x, y, width, height = frame.window(state)
+    threads = ([(x + width, y), (at_x, at_y)], [(x + width, y + height), (at_x, at_y + seen)])
+    return (
+        out.behind(state["out_shape"][0])
+        + svg.rect(*out.box((0, n), (0, n)), svg.SURFACE, stroke=svg.MUTED, stroke_width=1.5)
+        + svg.boxes(done, svg.SKY, "0.3")
+        + out.grid()
+        + svg.rect(at_x, at_y, seen, seen, _PIXEL, stroke=svg.VERMILION, stroke_width=1.5)
+        + "".join(svg.line(thread, svg.VERMILION, 1, "4 3") for thread in threads)
     )
 
 
-def _threads(window: tuple[float, ...], unit: tuple[float, ...]) -> str:
-    """Two lines that tie the unit to the window that it reads."""
-    (x, y, width, height), (to_x, to_y, _, side) = window, unit
-    ends = [(y, to_y), (y + height, to_y + side)]
-    return "".join(svg.line([(x + width, a), (to_x, b)], svg.VERMILION, 1, "4 3") for a, b in ends)
-
-
-def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Lens) -> str:
+def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Frame) -> str:
     """The whole padded input, small, with the lens and the window in it."""
-    whole = 0, reach.size, 0, reach.size
-    seen = frame.box(lens.top, lens.top + lens.cells, lens.left, lens.left + lens.cells)
-    return "".join(
-        [
-            svg.rect(frame.x, frame.y - 22, _MAP, 22, svg.BACKGROUND),  # keeps the threads out of the words
-            svg.text(frame.x, frame.y - 8, "the whole input", bold=True),
-            svg.rect(frame.x, frame.y, _MAP, _MAP, svg.RAISED, stroke=svg.LINE),
-            svg.rect(*frame.box(*whole), svg.SURFACE, stroke=svg.MUTED),
-            _unread_strips(frame, reach, thinnest=4),
-            svg.rect(*frame.window(state), _PIXEL),
-            svg.rect(*seen, stroke=svg.BLUE, stroke_width=2),
-        ]
+    seen = frame.box((lens.top, lens.top + lens.cells), (lens.left, lens.left + lens.cells))
+    return (
+        svg.rect(frame.x, frame.y - 22, _MAP, 22, svg.BACKGROUND)  # keeps the threads out of the words
+        + svg.text(frame.x, frame.y - 8, "the whole input", bold=True)
+        + svg.rect(frame.x, frame.y, _MAP, _MAP, svg.RAISED, stroke=svg.LINE)
+        + svg.rect(*frame.box((0, reach.size), (0, reach.size)), svg.SURFACE, stroke=svg.MUTED)
+        + _unread_strips(frame, reach, thinnest=4)
+        + svg.rect(*frame.window(state), _PIXEL)
+        + svg.rect(*seen, stroke=svg.BLUE, stroke_width=2)
     )
 
 
 def _formula(reach: Reach) -> Block:
     even = reach.before == reach.after
     p = f"2·{reach.before}" if even else f"{reach.before} + {reach.after}"
-    letters = f"⌊(n + {'2p' if even else 'p₁ + p₂'} − d·(k − 1) − 1) / s⌋ + 1"
-    figures = f"⌊({reach.size} + {p} − {reach.dilation}·({reach.kernel_size} − 1) − 1) / {reach.stride}⌋ + 1"
-    steps = f"⌊{reach.padded - reach.extent} / {reach.stride}⌋ + 1 = {reach.outputs}"
-    rows = [[words("output", bold=True), f"= {letters}"], ["", words(f"= {figures} = {steps}", bold=True)]]
+    letters = f"= ⌊(n + {'2p' if even else 'p₁ + p₂'} − d·(k − 1) − 1) / s⌋ + 1"
+    figures = (
+        f"= ⌊({reach.size} + {p} − {reach.dilation}·({reach.kernel_size} − 1) − 1) / {reach.stride}⌋ + 1"
+    )
+    steps = f"= ⌊{reach.padded - reach.extent} / {reach.stride}⌋ + 1 = {reach.outputs}"
+    rows = [[words("output", bold=True), letters], ["", words(f"{figures} {steps}", bold=True)]]
     return layout.table(rows, "ll", gap=6)
 
 
 def _span(taps: list[int], dilation: int) -> str:
-    words = f"{taps[0]} to {taps[-1]}" if len(taps) > 1 else f"{taps[0]}"
-    every = f" in steps of {dilation}" if dilation > 1 and len(taps) > 1 else ""
-    return words.replace("-", "−") + every
-
-
-def _unit_words(reach: Reach, state: dict[str, Any]) -> str:
-    rows, columns = (_span(state[name], reach.dilation) for name in ("rows", "columns"))
-    return f"Unit ({state['unit'][0]}, {state['unit'][1]}) reads rows {rows}, columns {columns}."
+    said = f"{taps[0]} to {taps[-1]}" if len(taps) > 1 else f"{taps[0]}"
+    return said.replace("-", "−") + (f" in steps of {dilation}" if dilation > 1 and len(taps) > 1 else "")
 
 
 def _unread_words(reach: Reach, state: dict[str, Any]) -> str:
@@ -365,17 +333,15 @@ def _unread_words(reach: Reach, state: dict[str, Any]) -> str:
 
 def _costs(state: dict[str, Any]) -> Block:
     """Four measures as bars: this convolution above the fully connected layer of the same shapes."""
-
-    def both(name: str) -> tuple[int, int]:
-        return state[name], state[f"linear_{name}"]
-
+    biases, params = plural(state["biases"], "bias", "biases"), memory(state["weight_bytes"])
+    linear = {name: state[f"linear_{name}"] for name in ("weights", "connections", "memory_bytes")}
     return layout.column(
         layout.legend((svg.BLUE, "convolution"), (svg.MUTED, "fully connected")),
         words("bars grow with the logarithm", fill=svg.MUTED),
-        _cost("units", "", *[state["units"]] * 2),
-        _cost("weights", f"+ {plural(state['biases'], 'bias', 'biases')}", *both("weights")),
-        _cost("connections = macs", "", *both("connections")),
-        _cost("memory", f"of it params {memory(state['weight_bytes'])}", *both("memory_bytes")),
+        _cost("units", "", state["units"], state["units"]),
+        _cost("weights", f"+ {biases}", state["weights"], linear["weights"]),
+        _cost("connections = macs", "", state["connections"], linear["connections"]),
+        _cost("memory", f"of it params {params}", state["memory_bytes"], linear["memory_bytes"]),
         gap=5,
     )
 

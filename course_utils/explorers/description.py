@@ -14,7 +14,7 @@ Needs nothing but Python, so that JupyterLab's kernel (`base.Explorer`) and a we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,19 +59,18 @@ class Description:
     """An explorer: what it is called, its controls, its presets, and `draw(values, data)`.
 
     `draw` depends on its two arguments alone and raises nothing but ValueError. `values` maps the controls'
-    names to their values; `data` maps keys to what torch has measured (see `course_utils.explorers.measured`),
-    and `needs(values)` names those without which a setting can't be drawn; a picture that would say more with
-    a key that is missing names it in its state as `waiting`. Where one control takes others along,
-    `follow(before, values, moved, data)` returns the values to take once the controls in `moved` were moved;
-    what else it returns is its memory, which comes back in `before`, empty at first. `play` names a slider that
-    moves by itself when asked to. `prepare` are keys that an idle kernel looks up before a reader asks for them.
+    names to their values; `data` maps keys to what torch has measured (see `course_utils.explorers.measured`).
+    A picture that would say more with a key that is missing names it in its state as `waiting`. Where one control
+    takes others along, `follow(before, values, moved, data)` returns the values to take once the controls in
+    `moved` were moved; what else it returns is its memory, which comes back in `before`, empty at first. `play`
+    names a slider that moves by itself when asked to. `prepare` are keys that an idle kernel looks up before a
+    reader asks for them.
     """
 
     title: str
     controls: Mapping[str, Control]
     draw: Callable[[Values, Values], Picture]
     presets: Mapping[str, Values] = field(default_factory=dict)
-    needs: Callable[[Values], Sequence[str]] = lambda values: ()
     follow: Callable[..., dict[str, Any]] = lambda before, values, moved, data: dict(values)
     play: str = ""
     prepare: Iterable[str] = ()

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, replace
 from functools import cache, lru_cache
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -29,9 +30,9 @@ from course_utils import data, models
 from course_utils.data import Photo, imagenet_classes, preprocess
 from course_utils.explorers import network, residual
 from course_utils.explorers.description import MEASURED
-from course_utils.explorers.network import COUNTED, LayerRow, block_of, blocks, spoken_names
 from course_utils.explorers.receptive_field import BOX, SIZE, TRAINED, UNTRAINED
 from course_utils.geometry import LayerTable, effective_receptive_field, layer_table
+from course_utils.geometry.table import LayerRow
 from course_utils.measurements import layer_signals, main_path
 from course_utils.metrics import target_ranks
 from course_utils.models.imagenet import ImageNetClassifier
@@ -53,6 +54,7 @@ BUILD: dict[str, Callable[[int], nn.Module]] = {  # for images of so many pixels
     "ResNet-18": lambda size: models.resnet18(),
     "ResNet-50": lambda size: models.resnet50(),
 }
+COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
 _SUMMED = ("units", "weights", "biases", "connections", "macs")
 
 
@@ -72,20 +74,33 @@ def _table(name: str, size: str, by: str) -> dict[str, Any]:
     rows = list(counted) if by == "layers" else _block_rows(whole, network.NETWORKS[name].depth)
     total = counted.total
     sums = {n: getattr(total, n) for n in _SUMMED} | {"params": whole.total.params}
-    return {"names": spoken_names(rows), "rows": [astuple(row)[:-1] for row in rows], "total": sums}
+    return {"names": _spoken_names(rows), "rows": [astuple(row)[:-1] for row in rows], "total": sums}
 
 
 def _block_rows(table: LayerTable, depth: int) -> list[LayerRow]:
     """A row for each block with layers that count: the sum of these, with the shape and field of its last layer."""
     rows = []
-    for run in blocks(table, depth):
-        counted = [row for row in run if row.kind in COUNTED]
-        if counted and len(run) > 1:
+    for block, run in groupby(table, lambda row: ".".join(row.name.split(".")[:depth])):
+        first, *more = run
+        counted = [row for row in (first, *more) if row.kind in COUNTED]
+        if counted and more:
             sums = {n: sum(getattr(row, n) for row in counted) for n in _SUMMED}
-            kind, name = counted[0].kind if len(counted) == 1 else "block", block_of(run[0].name, depth)
-            counted = [replace(run[-1], name=name, kind=kind, in_shape=run[0].in_shape, **sums)]
+            kind = counted[0].kind if len(counted) == 1 else "block"
+            counted = [replace(more[-1], name=block, kind=kind, in_shape=first.in_shape, **sums)]
         rows += counted
     return rows
+
+
+def _spoken_names(rows: Iterable[LayerRow]) -> list[str]:
+    """What to call each layer: numbered by kind where its own name only says its place ("features.3")."""
+    names, weighted, pools = [], 0, 0
+    for row in rows:
+        weighted += row.kind in ("conv", "linear")
+        pools += row.kind == "pool"
+        word = {"conv": f"conv{weighted}", "linear": f"fc{weighted}", "pool": f"pool{pools}"}
+        placed = row.name.split(".")[0] in ("features", "classifier") or row.name.isdigit()
+        names.append(word.get(row.kind, row.name) if placed else row.name)
+    return names
 
 
 FIELD_BUILD: dict[str, Callable[[], nn.Module]] = {  # the first two without the weight of their classifiers
@@ -107,7 +122,7 @@ def _layers(name: str) -> dict[str, Any]:
     rows = [
         row for row in rows if row.receptive_field.stride != (0, 0) and not row.name.startswith("avgpool")
     ]
-    fields, labels = [BOX, UNTRAINED], spoken_names(rows)
+    fields, labels = [BOX, UNTRAINED], _spoken_names(rows)
     if name == _CLASSIFIER:
         fields, labels = (
             [*fields, TRAINED],

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import ceil, floor, log10
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import (
-    Description,
-    Picture,
-    Values,
-    choice,
-    opener,
-    slider,
-    switch,
-)
+from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider, switch
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
 
@@ -48,7 +40,7 @@ def describe(data: Values | None = None) -> Description:
         "norm": switch("batch normalisation", True),
     }
     title = "Activations and gradients in each layer of a residual network and its plain twin."
-    return Description(title, controls, draw_signals, PRESETS, needs=signal_keys, prepare=every_key())
+    return Description(title, controls, draw_signals, PRESETS, prepare=every_key())
 
 
 residual_explorer = opener(describe)
@@ -69,6 +61,7 @@ def every_key() -> Iterator[str]:
 
 _PLOT = (340, 240)  # pixels
 _KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
+_CHOSEN, _TWIN = (3, None), (1.5, "5 4")  # width and dashes of the curves
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
@@ -77,31 +70,25 @@ def draw_signals(values: Values, data: Values) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
     skip, (chosen, twin) = values["skip"], (data[key] for key in signal_keys(values))
     kind, normalised = _KIND[skip][0], f"with{'' if values['norm'] else 'out'} batch normalisation"
-    said = _sentences(chosen)
-    plots = {
-        "activations": "activation size (root mean square)",
-        "gradients": "gradient norm of the layer's weights",
-    }
+    said, (activations, gradients) = _sentences(chosen), (chosen[n] for n in ("activations", "gradients"))
     picture = layout.page(
         f"A {kind} network of {values['depth']} layers, {normalised}. {' '.join(said)}",
         words(f"{kind}, {values['depth']} layers, {normalised}, untrained", size=16, bold=True),
         _legend(skip),
-        layout.row(*(_plot(label, chosen[n], twin[n], skip) for n, label in plots.items()), gap=24),
+        layout.row(
+            _plot("activation size (root mean square)", activations, twin["activations"], skip),
+            _plot("gradient norm of the layer's weights", gradients, twin["gradients"], skip),
+            gap=24,
+        ),
         words(*said, pitch=24),
     )
-    state = {name: tuple(chosen[name]) for name in plots} | {
-        f"twin_{name}": tuple(twin[name]) for name in plots
-    }
-    first_to_last = _ratio(chosen["activations"][-1], chosen["activations"][0])
+    state = {"activations": activations, "gradients": gradients}
+    state = {n: tuple(v) for n, v in state.items()} | {f"twin_{n}": tuple(twin[n]) for n in state}
     ratios = {
-        "activation_ratio": first_to_last,
-        "gradient_ratio": _ratio(chosen["gradients"][0], chosen["gradients"][-1]),
+        "activation_ratio": activations[-1] / activations[0] if activations[0] else float("inf"),
+        "gradient_ratio": gradients[0] / gradients[-1] if gradients[-1] else float("inf"),
     }
     return Picture(picture, {**state, "loss": chosen["loss"], **ratios})
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b else float("inf")
 
 
 def _sentences(chosen: Values) -> tuple[str, str]:
@@ -133,26 +120,17 @@ def _compared(there: float, here: float, where: str) -> str:
 
 def _legend(skip: bool) -> Block:
     entries = []
-    for kind, meaning in ((skip, "chosen"), (not skip, "its twin: same weights")):
+    for kind, style, meaning in ((skip, _CHOSEN, "chosen"), (not skip, _TWIN, "its twin: same weights")):
         name, colour = _KIND[kind]
-        sample = _curve([(0, 0), (30, 0)], colour, kind == skip)
-        entries.append(layout.row(Block(30, 0, sample), words(f"{name} ({meaning})")))
+        sample = Block(30, 0, lambda x, y, end=(colour, *style): svg.line([(x, y), (x + 30, y)], *end))
+        entries.append(layout.row(sample, f"{name} ({meaning})"))
     return layout.row(*entries, gap=24)
-
-
-def _curve(
-    points: Sequence[tuple[float, float]], colour: str, is_chosen: bool
-) -> Callable[[float, float], str]:
-    """Draws a curve through points that are counted from the place where it is drawn."""
-    style = (3, None) if is_chosen else (1.5, "5 4")
-    return lambda x, y: svg.line([(x + a, y + b) for a, b in points], colour, *style)
 
 
 def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool) -> Block:
     """Both networks' curves over the layers, on a logarithmic axis."""
     (width, height), (low, high) = _PLOT, _decades((*chosen, *twin))
-    layers = len(chosen)
-    step = ceil((high - low) / 8)
+    layers, step = len(chosen), ceil((high - low) / 8)
 
     def across(layer: float) -> float:
         return 8 + (layer - 1) / (layers - 1) * (width - 16)
@@ -163,26 +141,20 @@ def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool
     decades = range(ceil(low / step) * step, high + 1, step)
     ticks = [(upwards(10.0**d), f"10{str(d).translate(_SUPERSCRIPT)}") for d in decades]
     places = sorted({1, round(layers / 4), round(layers / 2), round(3 * layers / 4), layers})
-    stages = [
-        across(1 + stage * (layers - 1) // 3 + 0.5) for stage in (1, 2)
-    ]  # behind the stem, each has a third
-    curves = [
-        _curve(
-            [(across(n), height - upwards(v)) for n, v in enumerate(values, 1)], _KIND[kind][1], kind == skip
-        )
-        for values, kind in ((twin, not skip), (chosen, skip))
-    ]
+    stages = [across(1 + n * (layers - 1) // 3 + 0.5) for n in (1, 2)]  # behind the stem, each has a third
 
     def draw(x: float, y: float) -> str:
         bottom = y + height
-        lines = [svg.line([(x, bottom - at), (x + width, bottom - at)], svg.FAINT) for at, _ in ticks]
-        lines += [svg.line([(x + at, bottom), (x + at, y)], svg.LINE, 1, "2 3") for at in stages]
-        axes = svg.axis(x, bottom, height, ticks, upwards=True)
-        axes += svg.axis(x, bottom, width, [(across(n), str(n)) for n in places])
-        return "".join(lines) + axes + "".join(curve(x, y) for curve in curves)
+        drawn = [svg.line([(x, bottom - at), (x + width, bottom - at)], svg.FAINT) for at, _ in ticks]
+        drawn += [svg.line([(x + at, bottom), (x + at, y)], svg.LINE, 1, "2 3") for at in stages]
+        drawn.append(svg.axis(x, bottom, height, ticks, upwards=True))
+        drawn.append(svg.axis(x, bottom, width, [(across(n), str(n)) for n in places]))
+        for values, kind, style in ((twin, not skip, _TWIN), (chosen, skip, _CHOSEN)):
+            points = [(x + across(n), y + (height - upwards(v))) for n, v in enumerate(values, 1)]
+            drawn.append(svg.line(points, _KIND[kind][1], *style))
+        return "".join(drawn)
 
-    name = words("layer", fill=svg.MUTED)
-    area = layout.row(Block(width, height + 24, draw), name, align="r")
+    area = layout.row(Block(width, height + 24, draw), words("layer", fill=svg.MUTED), align="r")
     return layout.column(words(label, bold=True), layout.space(0, 8), layout.shift(area, 36))
 
 

@@ -45,12 +45,7 @@ def describe(data: Values) -> Description:
         "temperature": slider("temperature", 1.0, 0.1, 5.0, 0.1),
     }
     title = "A classifier's first guesses for a photo: right or wrong at k, at any temperature."
-    prepare = [f"guesses/{name}" for name in names]
-
-    def needs(values: Values) -> list[str]:
-        return ["photos", "classes", f"guesses/{values['photo']}"]
-
-    return Description(title, controls, draw_topk, needs=needs, prepare=prepare)
+    return Description(title, controls, draw_topk, prepare=[f"guesses/{name}" for name in names])
 
 
 class Guesses(NamedTuple):
