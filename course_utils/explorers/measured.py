@@ -175,8 +175,9 @@ def _photo_of(name: str) -> Photo:
     return next(photo for photo in data.photos() if photo.name == name)
 
 
-def _photo(name: str) -> str:
-    pixels = (data.to_pixels(photo_tensor(name)) * 255).round().byte().permute(1, 2, 0)
+def _picture(photo: Photo) -> str:
+    """The part of a photo that networks see, as a JPEG data URI of about 10 KB."""
+    pixels = (data.to_pixels(preprocess(photo.image, SIZE)) * 255).round().byte().permute(1, 2, 0)
     return _data_uri(Image.fromarray(pixels.numpy()), "JPEG", quality=62)
 
 
@@ -231,7 +232,7 @@ def guess(photo: Photo, logits: Tensor) -> dict[str, Any]:
     target = int(photo.label)
     order = sorted(range(len(shortest)), key=lambda i: (-shortest[i], i == target, i))
     ranked = [shortest[i] for i in order]
-    return {"picture": _thumbnail(photo.image), "target": target, "order": order, "logits": ranked}
+    return {"target": target, "order": order, "logits": ranked}
 
 
 def own_guesses(
@@ -253,8 +254,8 @@ def own_guesses(
     if len(set(names)) < len(names):
         raise ValueError("Each photo needs a name of its own.")
     target_ranks(logits, torch.tensor([p.label for p in photos]))  # refuses NaN and labels without a class
-    guesses = {f"guesses/{p.name}": guess(p, row) for p, row in zip(photos, logits, strict=True)}
-    return {"photos": names, "classes": list(classes), **guesses}
+    found = {"photos": names, "classes": list(classes)} | {f"photo/{p.name}": _picture(p) for p in photos}
+    return found | {f"guesses/{p.name}": guess(p, row) for p, row in zip(photos, logits, strict=True)}
 
 
 @torch.inference_mode()
@@ -263,21 +264,11 @@ def imagenet_logits(photo: Photo) -> Tensor:
     return model_of(_CLASSIFIER, TRAINED)(preprocess(photo.image)[None])[0]
 
 
-def _thumbnail(image: Image.Image, side: int = 224) -> str:
-    """The centre of a photo, as a classifier gets it, as a JPEG data URI of about 10 KB."""
-    image = image.convert("RGB")
-    half = min(image.size) * 7 / 16  # data.preprocess keeps the central 224 of 256 pixels
-    x, y = (length / 2 for length in image.size)
-    box = (x - half, y - half, x + half, y + half)
-    small = image.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=3)
-    return _data_uri(small, "JPEG", quality=60)
-
-
 KINDS: dict[str, Callable[..., Any]] = {
     "table": _table,
     "layers": _layers,
     "photos": lambda: [photo.name for photo in data.photos()],
-    "photo": _photo,
+    "photo": lambda name: _picture(_photo_of(name)),
     "effective": _effective,
     "signals": _signals,
     "guesses": lambda name: guess(_photo_of(name), imagenet_logits(_photo_of(name))),
