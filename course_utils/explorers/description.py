@@ -1,14 +1,5 @@
 """What an explorer is before anything shows it: its controls as plain data, and a pure function that draws.
 
-    def draw_square(values, data) -> Picture:
-        side = values["side"]
-        if side == 13:
-            raise ValueError("A square of side 13 brings bad luck.")
-        blocks = layout.words(f"area {side**2}"), layout.box(20 * side, 20 * side, svg.BLUE)
-        return Picture(layout.page(f"A square of side {side}.", *blocks), {"area": side**2})
-
-    Description("A square and its area.", {"side": slider("side", 5, 1, 20)}, draw_square)
-
 Needs nothing but Python, so that JupyterLab's kernel (`base.Explorer`) and a web page (Pyodide) show the same.
 """
 

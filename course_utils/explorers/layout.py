@@ -11,9 +11,8 @@ nothing beside it moves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from html import escape
 from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from course_utils.explorers import svg
 
@@ -35,31 +34,19 @@ def space(width: float = 0, height: float = 0) -> Block:
     return Block(width, height, lambda x, y: "")
 
 
-def words(
-    *lines: object,
-    size: float = svg.SIZE,
-    bold: bool = False,
-    fill: str = svg.TEXT,
-    align: str = "l",
-    least: float | str = 0,
-    most: float | None = None,
-    pitch: float = 0,
-) -> Block:
-    """Lines of one style, `pitch` pixels apart, at most `most` pixels wide ("…" ends what is cut off).
+def words(*lines: object, align: str = "l", least: float | str = 0, most: float = 0, **style: Any) -> Block:
+    """Lines of one style (size, bold, fill), `pitch` pixels apart; "…" ends what is wider than `most` pixels.
 
     `align` is l, c or r; `least` a width, or words of that width.
     """
-    texts = [str(line) if most is None else svg.ellipsis(str(line), most, size, bold) for line in lines]
-    width = max([width_of(least, size, bold), *(svg.text_width(text, size, bold) for text in texts)])
-    pitch, share = pitch or LEADING * size, _SHARE[align]
-    style = svg.text_style(size, _ANCHOR[align], bold, fill)
+    size, pitch, share = style.pop("size", svg.SIZE), style.pop("pitch", 0), _SHARE[align]
+    font, pitch = (size, style.get("bold", False)), pitch or LEADING * size
+    texts = [svg.ellipsis(str(line), most, *font) if most else str(line) for line in lines]
+    width = max([width_of(least, *font), *(svg.text_width(text, *font) for text in texts)])
+    style = {"font_size": size, "fill": svg.TEXT, "text_anchor": _ANCHOR[align], "pitch": pitch, **style}
 
     def draw(x: float, y: float) -> str:
-        x, y = x + share * width, y + pitch / 2 + 0.36 * size
-        if len(texts) == 1:
-            return svg.tag("text", escape(texts[0]), x=x, y=y, **style) if texts[0] else ""
-        each = [svg.tag("text", escape(text), x=x, y=y + i * pitch) for i, text in enumerate(texts) if text]
-        return svg.tag("g", "".join(each), **style)  # what they share is said once
+        return svg.text(x + share * width, y + pitch / 2 + 0.36 * size, *texts, **style)
 
     return Block(width, len(texts) * pitch, draw)
 
@@ -77,8 +64,7 @@ def box(width: float, height: float, fill: str = "none", **style: object) -> Blo
 def bar(fraction: float, width: float, fill: str, height: float = 12, title: str = "") -> Block:
     """A horizontal bar that fills `fraction` (0 to 1) of its track; more than nothing shows as a hairline."""
     filled = max(min(fraction, 1) * width, 1) if fraction > 0 else 0
-    radius = 2 if filled > 4 else None
-    track = box(width, height, svg.RAISED, rx=2)
+    track, radius = box(width, height, svg.RAISED, rx=2), 2 if filled > 4 else None
     return over(track, box(filled, height, fill, rx=radius, title=title)) if filled else track
 
 
@@ -129,33 +115,26 @@ def table(
     widths = [max(block.width for block in each) for each in zip(*cells, strict=True)]
     for i, width in enumerate(least):
         widths[i] = max(widths[i], width_of(width))
-    heights = [max(pitch, *(block.height for block in each)) for each in cells]
+    heights, up = [max(pitch, *(block.height for block in each)) for each in cells], _SHARE[upright]
 
     def draw(x: float, y: float) -> str:
         drawn = []
         for each, height in zip(cells, heights, strict=True):
             left = x
             for block, align, width in zip(each, columns, widths, strict=True):
-                across, below = (
-                    _SHARE[align] * (width - block.width),
-                    _SHARE[upright] * (height - block.height),
-                )
-                drawn.append(block.draw(left + across, y + below))
+                place = left + _SHARE[align] * (width - block.width), y + up * (height - block.height)
+                drawn.append(block.draw(*place))
                 left += width + gap
             y += height + down
         return "".join(drawn)
 
-    size = (
-        fsum(lengths) + between * (len(lengths) - 1) for lengths, between in ((widths, gap), (heights, down))
-    )
+    size = [fsum(each) + apart * (len(each) - 1) for each, apart in ((widths, gap), (heights, down))]
     return Block(*size, draw)
 
 
-def legend(*entries: tuple[str, str], gap: float = 14) -> Block:
+def legend(*entries: tuple[str, str]) -> Block:
     """A row of (fill, words): a swatch and its meaning."""
-    return row(
-        *(row(box(12, 12, fill, stroke=svg.LINE), words(said), gap=5) for fill, said in entries), gap=gap
-    )
+    return row(*(row(box(12, 12, fill, stroke=svg.LINE), said, gap=5) for fill, said in entries), gap=14)
 
 
 def page(title: str, *blocks: Block, gap: float = 12) -> str:

@@ -208,9 +208,9 @@ def _curve(layers: Sequence[LayerField], chosen: LayerField, widths: Mapping[str
             + svg.boxes([(a - 4, b - 4, 8, 8) for a, b in places(widths)], svg.PURPLE)
             + svg.line([(at, bottom), (at, up)], svg.VERMILION, 1, "2 3")
             + svg.circle(at, up, 6, svg.VERMILION)
-            + svg.text(label_x, bottom + 18, label, anchor="middle", bold=True)
-            + svg.text(max(at, x + 14), up - 12, size, anchor="middle", bold=True)
-            + svg.text(x + width / 2, bottom + 38, "layers, from the input on", anchor="middle")
+            + svg.text(label_x, bottom + 18, label, text_anchor="middle", bold=True)
+            + svg.text(max(at, x + 14), up - 12, size, text_anchor="middle", bold=True)
+            + svg.text(x + width / 2, bottom + 38, "layers, from the input on", text_anchor="middle")
         )
 
     return layout.shift(Block(width, height + 46, draw), 40)

@@ -97,21 +97,19 @@ def wrap(words: str, width: float, size: float = SIZE, bold: bool = False) -> li
     return lines
 
 
-def text(
-    x: float, y: float, words: object, anchor: str = "start", bold: bool = False, fill: str = TEXT
-) -> str:
-    """One line of text with its baseline at `y`; `anchor` is start, middle or end."""
-    return tag("text", escape(str(words)), x=x, y=y, **text_style(SIZE, anchor, bold, fill))
+_USUAL = {"font_size": SIZE, "fill": TEXT, "text_anchor": "start"}  # not said again
 
 
-def text_style(size: float, anchor: str, bold: bool, fill: str) -> dict[str, object]:
-    """Attributes of text, None where they are the whole picture's."""
-    return {
-        "font_size": None if size == SIZE else size,
-        "fill": None if fill == TEXT else fill,
-        "text_anchor": None if anchor == "start" else anchor,
-        "font_weight": "700" if bold else None,
-    }
+def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = False, **style: object) -> str:
+    """Lines `pitch` pixels apart, the first with its baseline at `y`; `style` may be what _USUAL names."""
+    style = {name: value for name, value in style.items() if value != _USUAL[name]}
+    style["font_weight"] = "700" if bold else None
+    if len(lines) == 1:
+        return tag("text", escape(str(lines[0])), x=x, y=y, **style) if lines[0] != "" else ""
+    each = [
+        tag("text", escape(str(said)), x=x, y=y + i * pitch) for i, said in enumerate(lines) if said != ""
+    ]
+    return tag("g", "".join(each), **style)  # what they share is said once
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str = "none", **style: object) -> str:
@@ -151,10 +149,11 @@ def axis(x: float, y: float, length: float, ticks: Iterable[tuple[float, str]], 
     drawn = [line([(x, y), (x, y - length) if upwards else (x + length, y)])]
     for at, words in ticks:
         if upwards:
-            mark, place, anchor = [(x, y - at), (x - 4, y - at)], (x - 7, y - at + 5), "end"
+            drawn += [line([(x, y - at), (x - 4, y - at)])]
+            drawn += [text(x - 7, y - at + 5, words, fill=MUTED, text_anchor="end")]
         else:
-            mark, place, anchor = [(x + at, y), (x + at, y + 4)], (x + at, y + 19), "middle"
-        drawn.append(line(mark) + text(*place, words, anchor, fill=MUTED))
+            drawn += [line([(x + at, y), (x + at, y + 4)])]
+            drawn += [text(x + at, y + 19, words, fill=MUTED, text_anchor="middle")]
     return "".join(drawn)
 
 
@@ -174,8 +173,7 @@ def image(x: float, y: float, side: float, data_uri: str, title: str = "") -> st
 def document(width: float, height: float, title: str, *body: str) -> str:
     """The whole SVG, as wide as its cell, up to WIDEST times its own width; `title` says in words what is shown.
 
-    Rather than shrink until text is less than 11 pixels on the screen, the picture scrolls sideways in its cell
-    (with 880, only in a window below 900 pixels).
+    In a cell in which text would be less than 11 pixels high, the picture scrolls sideways.
     """
     widths = f"max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
     frame = {"viewBox": f"0 0 {num(width)} {num(height)}", "style": f"display:block;width:100%;{widths}"}
