@@ -50,9 +50,8 @@ class Explorer(ipywidgets.VBox):
         self.description, self.data = description, {} if data is None else data
         self.title, self.presets = description.title, description.presets
         self.controls = {name: _widget(control) for name, control in description.controls.items()}
-        self.state, self.svg, self.problem, self.ways_out, self.marked = {}, "", None, {}, ()
-        self._ids, self._drawing, self._pending = f"{_KERNEL}-{next(_NUMBERS)}", False, None
-        self._moved, self._followed, self._limited = (), {}, set()
+        self.state, self._pending, self._drawing = {}, None, False
+        self._ids, self._followed, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", {}, set()
         if self.presets:
             offered = (_CUSTOM, *self.presets)
             preset = ipywidgets.Dropdown(options=offered, value=_CUSTOM, description="preset")
@@ -159,16 +158,18 @@ class Explorer(ipywidgets.VBox):
         moves = [f"{self.controls[n].description or n} to {v}" for n, v in self.ways_out.items()]
         named = [name for name in values if name in self.problem]
         self.marked = tuple(self.ways_out or named or self._moved[:1] or [*values][-1:])
-        advice = f"Move {', or '.join(moves)}."
-        if not moves:
-            advice = f"No single move helps; begin with {' or '.join(self.marked)}."
+        begin = f"No single move helps; begin with {' or '.join(self.marked)}."
+        advice = f"Move {', or '.join(moves)}." if moves else begin
         return Picture(layout.problem_page(self.problem, advice), {"problem": self.problem})
 
     def _find_ways_out(self, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Single moves after which the picture can be drawn: the control moved last comes first."""
         free = [name for name in values if name not in self._limited]
         for name in sorted(free, key=lambda name: name not in self._moved[:1]):
-            for value in _nearby(self.controls[name], values[name]):
+            offered = _offered(self.controls[name])
+            here = offered.index(values[name]) if values[name] in offered else 0
+            near = sorted(range(len(offered)), key=lambda i, here=here: abs(i - here))[1:]
+            for value in (offered[i] for i in near[:32] + near[32::16]):
                 with suppress(Exception):
                     self.description.draw({**values, name: value}, self.data)
                     yield name, value
@@ -183,10 +184,7 @@ def _after_pause(seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle 
 
 
 def _prepare_when_idle(work: Iterator[Any]) -> None:
-    """Take the next item of `work` after a pause, again and again, so that no reader has to wait for it later.
-
-    An item takes less time than a reader notices, since a control moved meanwhile is answered after it.
-    """
+    """Take an item of `work` after each pause, so that no reader waits for it later, nor notices it meanwhile."""
 
     def do_next() -> None:
         for _ in islice(work, 1):
@@ -268,11 +266,3 @@ def _limit(control: ipywidgets.ValueWidget, limit: Any, value: Any) -> Any:
     if limit and tuple(control.options) != tuple(limit):
         control.options = limit
     return value if value in _offered(control) else _offered(control)[0]
-
-
-def _nearby(control: ipywidgets.ValueWidget, value: Any) -> list[Any]:
-    """Other values of a control, the nearest first: the next 32, then every 16th."""
-    offered = _offered(control)
-    here = offered.index(value) if value in offered else 0
-    near = [offered[i] for i in sorted(range(len(offered)), key=lambda i: abs(i - here)) if i != here]
-    return near[:32] + near[32::16]

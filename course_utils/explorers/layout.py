@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 from course_utils.explorers import svg
@@ -146,8 +147,8 @@ def page(title: str, *blocks: Block, gap: float = 12) -> str:
 def problem_page(sentence: str, advice: str) -> str:
     """What stands in place of a picture that can't be drawn: the sentence, and the way out."""
     width = WIDTH - 2 * MARGIN
-    lines, more = (svg.wrap(said, width - 60, 16, True) for said in (sentence, advice))
-    said = column(words(*lines, size=16, bold=True), words(*more, size=16))
+    lines, more = wrap(sentence, 72), wrap(advice, 72)
+    said = column(words(*lines, size=16, bold=True, most=width - 40), words(*more, size=16, most=width - 40))
     frame = box(width, said.height + 30, svg.SURFACE, stroke=svg.VERMILION, stroke_width=1.5, rx=6)
     edge = box(8, said.height + 30, svg.VERMILION)
     return page(f"{sentence} {advice}", over(frame, edge, shift(said, 26, 15)))

@@ -85,18 +85,6 @@ def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -
     return words.rstrip() + "…"
 
 
-def wrap(words: str, width: float, size: float = SIZE, bold: bool = False) -> list[str]:
-    """The words in lines of at most `width` pixels; a single longer word is cut with "…"."""
-    lines: list[str] = []
-    for word in words.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size, bold) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(ellipsis(word, width, size, bold))
-    return lines
-
-
 _USUAL = {"font_size": SIZE, "fill": TEXT, "text_anchor": "start"}  # not said again
 
 
