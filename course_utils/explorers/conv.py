@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from math import log10, prod
@@ -113,14 +113,17 @@ _HATCH, _UNREAD = svg.hatch("unread")
 def draw_conv(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting; raises ValueError where torch would refuse it."""
     reach, state = read_layer(values)
-    lens = _lens(reach, state)
+    lens, into, out, (row, column) = _lens(reach, state), state["in_shape"], state["out_shape"], state["unit"]
     code, unread_words = _code(values), _unread_words(reach, state)
     rows, columns = (_span(state[name], reach.dilation) for name in ("rows", "columns"))
-    row, column = state["unit"]
-    captions = layout.table([_captions(reach, state, lens)], "ll", least=(_APART - 10, 220))
-    grids = layout.column(captions, _grids(reach, state, lens), gap=12)
+    padding = reach.before if reach.before == reach.after else f"{reach.before} and {reach.after}"
+    padded = f", padding {padding}" if reach.after else ""
+    part = f", {lens.cells} × {lens.cells} pixels of it" if lens.cells < reach.padded else ""
+    captions = [_caption(into, f"input {shape(into)}{padded}", part), _caption(out, f"output {shape(out)}")]
+    heads = layout.table([captions], "ll", least=(_APART - 10, 220))
+    grids = layout.column(heads, _grids(reach, state, lens), gap=12)
     picture = layout.page(
-        f"{code}: {shape(state['in_shape'])} to {shape(state['out_shape'])}. {unread_words}",
+        f"{code}: {shape(into)} to {shape(out)}. {unread_words}",
         layout.over(Block(0, 0, lambda x, y: _HATCH), words(code, size=16, bold=True)),
         layout.row(grids, _costs(state), gap=20, align="l"),
         layout.legend(
@@ -143,19 +146,10 @@ def _code(values: Values) -> str:
     return f"nn.Conv2d({channels}, kernel_size={values['kernel_size']}{unusual})"
 
 
-def _captions(reach: Reach, state: dict[str, Any], lens: _Frame) -> list[Block]:
-    padding = reach.before if reach.before == reach.after else f"{reach.before} and {reach.after}"
-    padded = f", padding {padding}" if reach.after else ""
-    part = f", {lens.cells} × {lens.cells} pixels of it" if lens.cells < reach.padded else ""
-    captions = []
-    for name, sizes, more, rest in (
-        ("input", state["in_shape"], padded, part),
-        ("output", state["out_shape"], "", ""),
-    ):
-        channels = "1 channel" if sizes[0] == 1 else f"one of {sizes[0]} channels"
-        said = words(f"{name} {shape(sizes)}{more}", bold=True, pitch=16)
-        captions.append(layout.column(said, words(channels + rest, fill=svg.MUTED, pitch=16), gap=0))
-    return captions
+def _caption(sizes: Sequence[int], named: str, part: str = "") -> Block:
+    channels = "1 channel" if sizes[0] == 1 else f"one of {sizes[0]} channels"
+    lines = words(named, bold=True, pitch=16), words(channels + part, fill=svg.MUTED, pitch=16)
+    return layout.column(*lines, gap=0)
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height
@@ -220,46 +214,44 @@ def _unread_fill(cell: float, reach: Reach) -> str:
     return _UNREAD if thinnest * cell >= 6 else _TINT
 
 
-def _unread_strips(frame: _Frame, reach: Reach, thinnest: float = 0) -> str:
-    """The rows and columns that no unit reads; those at the rim at least `thinnest` pixels thick."""
+def _unread_strips(frame: _Frame, reach: Reach) -> str:
+    """The rows and columns that no unit reads; those at the rim at least 4 pixels thick on the screen."""
     corners, whole = [], (0, reach.size)
     for first, end in _runs(unread(reach)):
-        if thinnest and end == reach.size:
-            first = min(first, end - round(thinnest / frame.cell))
+        if end == reach.size:
+            first = min(first, end - round(4 / frame.cell))
         corners += [frame.box((first, end), whole), frame.box(whole, (first, end))]
     return svg.boxes([c for c in corners if c[2] > 0 and c[3] > 0], _unread_fill(frame.cell, reach))
 
 
 def _grids(reach: Reach, state: dict[str, Any], lens: _Frame) -> Block:
-    """Input and output, the window and the unit that reads it tied by threads, and a map of a large input."""
-    large = lens.cells < reach.padded
+    """Input and output, the window and the unit that reads it tied by threads; of a large input a map with the lens."""
+    large, pad = lens.cells < reach.padded, reach.before
 
     def draw(x: float, y: float) -> str:
-        frame, out = (
-            lens._replace(x=x, y=y),
-            _Frame(0, 0, reach.outputs, x + _APART, y, 150 if large else 200),
-        )
-        drawn = _input(frame, reach, state) + _output(out, frame, state)
-        if not large:
-            return drawn
-        small = _Frame(-reach.before, -reach.before, reach.padded, x + _APART, y + _PANEL - _MAP, _MAP)
-        return (
-            drawn
-            + _map(small, reach, state, lens)
-            + svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2)
-        )
+        frame = lens._replace(x=x, y=y)
+        out = _Frame(0, 0, reach.outputs, x + _APART, y, 150 if large else 200)
+        drawn = frame.behind(state["in_shape"][0]) + _input(frame, reach, state) + _output(out, frame, state)
+        if large:
+            small = _Frame(-pad, -pad, reach.padded, out.x, y + _PANEL - _MAP, _MAP)
+            seen = small.box(*((start, start + lens.cells) for start in (lens.top, lens.left)))
+            drawn += svg.rect(
+                out.x, small.y - 22, _MAP, 22, svg.BACKGROUND
+            )  # keeps the threads out of the words
+            drawn += svg.text(out.x, small.y - 8, "the whole input", bold=True) + _input(small, reach, state)
+            drawn += svg.rect(*seen, stroke=svg.BLUE, stroke_width=2)
+            drawn += svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2)
+        return drawn
 
     return Block(_APART + 200, _PANEL, draw)
 
 
 def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
-    inside = range(reach.size)
-    whole = frame.box((0, reach.size), (0, reach.size))
+    inside, whole = range(reach.size), frame.box((0, reach.size), (0, reach.size))
     taps = [(row, column) for row in state["rows"] for column in state["columns"]]
     read = [(row, column) for row, column in taps if row in inside and column in inside]
     return (
-        frame.behind(state["in_shape"][0])
-        + svg.rect(frame.x, frame.y, _PANEL, _PANEL, svg.RAISED)
+        svg.rect(frame.x, frame.y, frame.side, frame.side, svg.RAISED)
         + svg.rect(*whole, svg.SURFACE)
         + _unread_strips(frame, reach)
         + frame.pixels(read, _PIXEL)
@@ -285,20 +277,6 @@ def _output(out: _Frame, frame: _Frame, state: dict[str, Any]) -> str:
         + out.grid()
         + svg.rect(at_x, at_y, seen, seen, _PIXEL, stroke=svg.VERMILION, stroke_width=1.5)
         + "".join(svg.line(thread, svg.VERMILION, 1, "4 3") for thread in threads)
-    )
-
-
-def _map(frame: _Frame, reach: Reach, state: dict[str, Any], lens: _Frame) -> str:
-    """The whole padded input, small, with the lens and the window in it."""
-    seen = frame.box((lens.top, lens.top + lens.cells), (lens.left, lens.left + lens.cells))
-    return (
-        svg.rect(frame.x, frame.y - 22, _MAP, 22, svg.BACKGROUND)  # keeps the threads out of the words
-        + svg.text(frame.x, frame.y - 8, "the whole input", bold=True)
-        + svg.rect(frame.x, frame.y, _MAP, _MAP, svg.RAISED, stroke=svg.LINE)
-        + svg.rect(*frame.box((0, reach.size), (0, reach.size)), svg.SURFACE, stroke=svg.MUTED)
-        + _unread_strips(frame, reach, thinnest=4)
-        + svg.rect(*frame.window(state), _PIXEL)
-        + svg.rect(*seen, stroke=svg.BLUE, stroke_width=2)
     )
 
 

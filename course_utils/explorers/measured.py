@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, replace
 from functools import cache, lru_cache
 from itertools import groupby
@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from course_utils import data, models
-from course_utils.data import Photo, imagenet_classes, preprocess
 from course_utils.explorers import network, residual
 from course_utils.explorers.description import MEASURED
 from course_utils.explorers.receptive_field import BOX, SIZE, TRAINED, UNTRAINED
@@ -118,16 +117,12 @@ def _layers(name: str) -> dict[str, Any]:
     """The convolutions and pooling layers of a network, or its blocks, up to the last feature map."""
     with torch.device("meta"):
         table = layer_table(FIELD_BUILD[name](), (3, SIZE, SIZE))
-    rows = [row for row in _block_rows(table, 1 if name == "GoogLeNet" else 2) if row.kind != "linear"]
-    rows = [
-        row for row in rows if row.receptive_field.stride != (0, 0) and not row.name.startswith("avgpool")
-    ]
+    rows = _block_rows(table, 1 if name == "GoogLeNet" else 2)
+    rows = [r for r in rows if r.kind != "linear" and r.name != "avgpool" and r.receptive_field.stride[0]]
     fields, labels = [BOX, UNTRAINED], _spoken_names(rows)
     if name == _CLASSIFIER:
-        fields, labels = (
-            [*fields, TRAINED],
-            ["stem", *(f"block {i}" for i in range(1, len(rows) - 1)), "head"],
-        )
+        fields.append(TRAINED)
+        labels = ["stem", *(f"block {i}" for i in range(1, len(rows) - 1)), "head"]
     named = zip(rows, labels, strict=True)
     layers = [[row.name, label, row.out_shape, *astuple(row.receptive_field)] for row, label in named]
     return {"fields": fields, "layers": layers}
@@ -167,17 +162,17 @@ def model_of(name: str, effective: str) -> nn.Module:
 @cache
 def photo_tensor(name: str) -> Tensor:
     """The photo as the networks take it, [3, 224, 224]."""
-    return preprocess(_photo_of(name).image, SIZE)
+    return data.preprocess(_photo_of(name).image, SIZE)
 
 
 @cache
-def _photo_of(name: str) -> Photo:
+def _photo_of(name: str) -> data.Photo:
     return next(photo for photo in data.photos() if photo.name == name)
 
 
-def _picture(photo: Photo) -> str:
+def _picture(photo: data.Photo) -> str:
     """The part of a photo that networks see, as a JPEG data URI of about 10 KB."""
-    pixels = (data.to_pixels(preprocess(photo.image, SIZE)) * 255).round().byte().permute(1, 2, 0)
+    pixels = (data.to_pixels(data.preprocess(photo.image, SIZE)) * 255).round().byte().permute(1, 2, 0)
     return _data_uri(Image.fromarray(pixels.numpy()), "JPEG", quality=62)
 
 
@@ -205,9 +200,8 @@ def _signals(depth: str, skip: str, norm: str, scale: str, seed: str) -> dict[st
     options = {"widths": residual.WIDTHS, "stem": residual.STEM, "skip": skip == "1", "norm": norm == "1"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seed))
-        model = models.resnet_cifar(int(depth), in_channels=1, **options).to(
-            memory_format=torch.channels_last
-        )
+        model = models.resnet_cifar(int(depth), in_channels=1, **options)
+    model.to(memory_format=torch.channels_last)
     with torch.no_grad():
         for layer in main_path(model):
             layer.weight.mul_(float(scale))
@@ -223,7 +217,7 @@ def _images() -> tuple[Tensor, Tensor]:
     return some.images.contiguous(memory_format=torch.channels_last), some.labels
 
 
-def guess(photo: Photo, logits: Tensor) -> dict[str, Any]:
+def guess(photo: data.Photo, logits: Tensor) -> dict[str, Any]:
     """What topk_explorer draws of a photo and its logits [classes]: classes in `order`, and `logits` so ordered.
 
     The best come first; of classes with equal logits the target is last.
@@ -231,19 +225,13 @@ def guess(photo: Photo, logits: Tensor) -> dict[str, Any]:
     shortest = [float(str(value)) for value in logits.detach().float().cpu().numpy()]  # of single precision
     target = int(photo.label)
     order = sorted(range(len(shortest)), key=lambda i: (-shortest[i], i == target, i))
-    ranked = [shortest[i] for i in order]
-    return {"target": target, "order": order, "logits": ranked}
+    return {"target": target, "order": order, "logits": [shortest[i] for i in order]}
 
 
-def own_guesses(
-    photos: Sequence[Photo] | None, logits: Tensor | None, classes: Sequence[str] | None
-) -> dict[str, Any]:
-    """What topk_explorer draws of a reader's photos, logits and classes, each the course's if it is None.
-
-    Raises ValueError where they do not fit together.
-    """
+def own_guesses(photos: Any, logits: Any, classes: Any) -> dict[str, Any]:
+    """What topk_explorer draws of a reader's photos, logits and classes; raises ValueError as it does."""
     photos = data.photos() if photos is None else photos
-    classes = imagenet_classes() if classes is None else classes
+    classes = data.imagenet_classes() if classes is None else classes
     if not photos:
         raise ValueError("topk_explorer needs at least one photo.")
     if logits is None:
@@ -259,9 +247,9 @@ def own_guesses(
 
 
 @torch.inference_mode()
-def imagenet_logits(photo: Photo) -> Tensor:
+def imagenet_logits(photo: data.Photo) -> Tensor:
     """Logits [1000] of the offline classifier."""
-    return model_of(_CLASSIFIER, TRAINED)(preprocess(photo.image)[None])[0]
+    return model_of(_CLASSIFIER, TRAINED)(data.preprocess(photo.image)[None])[0]
 
 
 KINDS: dict[str, Callable[..., Any]] = {
@@ -272,5 +260,5 @@ KINDS: dict[str, Callable[..., Any]] = {
     "effective": _effective,
     "signals": _signals,
     "guesses": lambda name: guess(_photo_of(name), imagenet_logits(_photo_of(name))),
-    "classes": lambda: list(imagenet_classes()),
+    "classes": lambda: list(data.imagenet_classes()),
 }
