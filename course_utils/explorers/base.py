@@ -4,8 +4,6 @@ Where a setting is impossible it shows the drawing function's sentence, and the 
 the function itself. So that function runs several times per second, and what is slow is data.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import secrets
@@ -68,7 +66,7 @@ class Explorer(ipywidgets.VBox):
             self.set(**initial)
             self.measure()
 
-    def measure(self) -> Explorer:
+    def measure(self) -> "Explorer":
         """Measure at once what the present picture waits for, and show it."""
         waiting = self.state.get("waiting")
         if waiting:
@@ -81,7 +79,7 @@ class Explorer(ipywidgets.VBox):
         """The controls' values, as the drawing function receives them."""
         return {name: self.controls[name].value for name in self.description.controls}
 
-    def set(self, **values: Any) -> Explorer:
+    def set(self, **values: Any) -> "Explorer":
         """Set several controls and redraw once.
 
         Raises ValueError, and changes nothing, for a name that is no control and for a value that a control
@@ -246,10 +244,8 @@ def _check_offered(name: str, control: ipywidgets.ValueWidget, value: Any, limit
     if hasattr(control, "max"):
         numbers = int if isinstance(control, ipywidgets.IntSlider) else int | float
         fits = isinstance(value, numbers) and not isinstance(value, bool) and control.min <= value
-        fits, allowed = (
-            fits and (limited or value <= control.max),
-            f"a number from {control.min} to {control.max}",
-        )
+        fits = fits and (limited or value <= control.max)
+        allowed = f"a number from {control.min} to {control.max}"
     elif hasattr(control, "options"):
         fits, allowed = limited or value in _offered(control), ", ".join(map(str, _offered(control)))
     else:

@@ -1,7 +1,5 @@
 """conv_explorer: one convolution, what it reads, what it makes, and what it costs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -235,9 +233,7 @@ def _grids(reach: Reach, state: dict[str, Any], lens: _Frame) -> Block:
         if large:
             small = _Frame(-pad, -pad, reach.padded, out.x, y + _PANEL - _MAP, _MAP)
             seen = small.box(*((start, start + lens.cells) for start in (lens.top, lens.left)))
-            drawn += svg.rect(
-                out.x, small.y - 22, _MAP, 22, svg.BACKGROUND
-            )  # keeps the threads out of the words
+            drawn += svg.rect(out.x, small.y - 22, _MAP, 22, svg.BACKGROUND)  # no threads behind words
             drawn += svg.text(out.x, small.y - 8, "the whole input", bold=True) + _input(small, reach, state)
             drawn += svg.rect(*seen, stroke=svg.BLUE, stroke_width=2)
             drawn += svg.rect(x, y, _PANEL, _PANEL, stroke=svg.BLUE, stroke_width=2)
@@ -281,15 +277,11 @@ def _output(out: _Frame, frame: _Frame, state: dict[str, Any]) -> str:
 
 
 def _formula(reach: Reach) -> Block:
-    even = reach.before == reach.after
-    p = f"2·{reach.before}" if even else f"{reach.before} + {reach.after}"
-    letters = f"= ⌊(n + {'2p' if even else 'p₁ + p₂'} − d·(k − 1) − 1) / s⌋ + 1"
-    figures = (
-        f"= ⌊({reach.size} + {p} − {reach.dilation}·({reach.kernel_size} − 1) − 1) / {reach.stride}⌋ + 1"
-    )
-    steps = f"= ⌊{reach.padded - reach.extent} / {reach.stride}⌋ + 1 = {reach.outputs}"
-    rows = [[words("output", bold=True), letters], ["", words(f"{figures} {steps}", bold=True)]]
-    return layout.table(rows, "ll", gap=6)
+    n, k, s, before, after, d, outputs = reach
+    p, pads = ("2p", f"2·{before}") if before == after else ("p₁ + p₂", f"{before} + {after}")
+    figures = f"= ⌊({n} + {pads} − {d}·({k} − 1) − 1) / {s}⌋ + 1 = ⌊{reach.padded - reach.extent} / {s}⌋ + 1"
+    first = [words("output", bold=True), f"= ⌊(n + {p} − d·(k − 1) − 1) / s⌋ + 1"]
+    return layout.table([first, ["", words(f"{figures} = {outputs}", bold=True)]], "ll", gap=6)
 
 
 def _span(taps: list[int], dilation: int) -> str:

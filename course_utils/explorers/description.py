@@ -3,8 +3,6 @@
 Needs nothing but Python, so that JupyterLab's kernel (`base.Explorer`) and a web page (Pyodide) show the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -77,9 +75,7 @@ def slider(label: str, value: float, low: float, high: float, step: float = 1) -
     return Control("slider", label, value, low, high, step)
 
 
-def choice(
-    label: str, options: Iterable[Any], value: Any, slides: bool = False, at_rest: bool = False
-) -> Control:
+def choice(label: str, options: Iterable, value: Any, slides: bool = False, at_rest: bool = False) -> Control:
     """A dropdown, or a slider over a few values; `options` are values, or (words, value) pairs."""
     pairs = tuple(option if isinstance(option, tuple) else (str(option), option) for option in options)
     return Control("choice_slider" if slides else "choice", label, value, options=pairs, at_rest=at_rest)
@@ -103,7 +99,7 @@ class Measured(dict):
 MEASURED = Measured()
 
 
-def opened(describe: Callable[[Values], Description], initial: Values, data: Values = MEASURED) -> Explorer:
+def opened(describe: Callable[[Values], Description], initial: Values, data: Values = MEASURED) -> "Explorer":
     """An explorer whose controls stand on `initial`; raises ValueError for a name or value that is not offered."""
     from course_utils.explorers.base import Explorer
 
@@ -111,10 +107,10 @@ def opened(describe: Callable[[Values], Description], initial: Values, data: Val
     return Explorer(described, data, initial, described.prepare)
 
 
-def opener(describe: Callable[[Values], Description]) -> Callable[..., Explorer]:
+def opener(describe: Callable[[Values], Description]) -> Callable[..., "Explorer"]:
     """The function that a notebook calls to open what is described: it has the docstring of `describe`."""
 
-    def explorer(**initial: Any) -> Explorer:
+    def explorer(**initial: Any) -> "Explorer":
         return opened(describe, initial)
 
     explorer.__name__ = explorer.__qualname__ = describe.__module__.rpartition(".")[2] + "_explorer"

@@ -1,7 +1,5 @@
 """inception_explorer: an inception module with and without its reductions, and what each branch costs."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg

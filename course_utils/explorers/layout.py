@@ -8,8 +8,6 @@ What changes with a slider has a `least` width, in pixels or as the widest words
 nothing beside it moves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
 from textwrap import wrap

@@ -11,8 +11,6 @@ In a notebook a key is measured when it is first looked up, and kept; `tools/sit
 web site brings instead. Drawing functions take any mapping with these keys.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Callable, Iterable

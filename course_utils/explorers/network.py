@@ -1,7 +1,5 @@
 """network_explorer: a whole network, layer by layer: what it holds, what it costs, what it sees."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import log10
@@ -123,10 +121,8 @@ def draw_network(values: Values, data: Values) -> Picture:
 
 def _details(name: str, row: LayerRow) -> Block:
     """The selected row in exact numbers, on two lines."""
-    within, field = (
-        "with" if row.kind == "block" else "=",
-        row.receptive_field,
-    )  # a block has units inside, too
+    within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
+    field = row.receptive_field
     seen = "there is no single receptive field"
     if field:
         seen = f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"

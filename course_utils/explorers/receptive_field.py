@@ -1,7 +1,5 @@
 """receptive_field_explorer: what one unit of a network can see of a photo, and what it does look at."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -91,23 +89,35 @@ def draw_field(values: Values, data: Values) -> Picture:
     """The picture of one setting; layer, unit and kind of field are the nearest that the network has."""
     network, name, row, column = (values[n] for n in ("network", "photo", "row", "column"))
     layers, kinds = network_layers(network, data), tuple(data[f"layers/{network}"]["fields"])
-    layer, kind = (
-        _chosen(layers, values["layer"]),
-        values["effective"] if values["effective"] in kinds else BOX,
-    )
+    layer = _chosen(layers, values["layer"])
+    kind = values["effective"] if values["effective"] in kinds else BOX
     _, height, width = layer.out_shape
     unit = min(row, height - 1), min(column, width - 1)
     key = "" if kind == BOX else effective_key(name, network, kind, layer.label, *unit)
-    effective, state = data.get(key), _state(layer, unit)
-    state |= {"effective_sd": effective and tuple(effective["sd"]), "waiting": "" if effective else key}
-    seen, said = f"It sees {shape(layer.field.size)} pixels.", f"{network}, {layer.label}"
+    effective, field = data.get(key), layer.field
+    top, left, bottom, right = box = field.box(*unit)
+    clipped = max(top, 0), max(left, 0), min(bottom, SIZE), min(right, SIZE)
+    inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
+    state = {
+        "layer": layer.name,
+        "label": layer.label,
+        "out_shape": layer.out_shape,
+        "unit": unit,
+        "field": field,
+        "box": box,
+        "clipped": clipped,
+        "padding_share": 1 - inside / (field.size[0] * field.size[1]),
+        "photo_share": inside / SIZE**2,
+        "effective_sd": effective and tuple(effective["sd"]),
+        "waiting": "" if effective else key,
+    }
+    seen, said = f"It sees {shape(field.size)} pixels.", f"{network}, {layer.label}"
     place, *others = _sentences(state)
+    swatches = (svg.VERMILION, "theoretical field"), (svg.RAISED, "padding"), (_PADDING, "field in padding")
     photo = layout.column(
         words(f"unit {unit} of {height} × {width}", pitch=24),
         _photo(name, data[f"photo/{name}"], state, effective),
-        layout.legend(
-            (svg.VERMILION, "theoretical field"), (svg.RAISED, "padding"), (_PADDING, "field in padding")
-        ),
+        layout.legend(*swatches),
         gap=8,
     )
     facts = layout.column(
@@ -126,23 +136,6 @@ def draw_field(values: Values, data: Values) -> Picture:
     )
     limits = {"layer": tuple(entry.label for entry in layers), "effective": kinds}
     return Picture(picture, state, limits=limits | {"row": height - 1, "column": width - 1})
-
-
-def _state(layer: LayerField, unit: tuple[int, int]) -> dict[str, Any]:
-    top, left, bottom, right = box = layer.field.box(*unit)
-    clipped = max(top, 0), max(left, 0), min(bottom, SIZE), min(right, SIZE)
-    inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
-    return {
-        "layer": layer.name,
-        "label": layer.label,
-        "out_shape": layer.out_shape,
-        "unit": unit,
-        "field": layer.field,
-        "box": box,
-        "clipped": clipped,
-        "padding_share": 1 - inside / (layer.field.size[0] * layer.field.size[1]),
-        "photo_share": inside / SIZE**2,
-    }
 
 
 def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | None) -> Block:
@@ -167,19 +160,17 @@ def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | N
 def _sentences(state: dict[str, Any]) -> list[str]:
     (top, left, bottom, right), field = state["box"], state["field"]
     padding, covered = percent(state["padding_share"]), percent(state["photo_share"])
-    effective = "Choose an effective field to see what moves it."
+    last = "Choose an effective field to see what moves it."
     if state["waiting"]:
-        effective = "The effective field is being measured."
+        last = "The effective field is being measured."
     elif state["effective_sd"]:
         width = 2 * sum(state["effective_sd"])
-        effective = (
-            f"Effective width (4 sd): {width:.0f} pixels, {percent(width / field.size[0])} of the box."
-        )
+        last = f"Effective width (4 sd): {width:.0f} pixels, {percent(width / field.size[0])} of the box."
     return [
         f"Rows {top} to {bottom - 1}, columns {left} to {right - 1}.".replace("-", "−"),
         f"Its neighbour's box lies {plural(field.stride[0], 'pixel')} further on.",
         f"{padding} of the box is padding; it covers {covered} of the photo.",
-        effective,
+        last,
     ]
 
 
@@ -204,10 +195,10 @@ def _curve(layers: Sequence[LayerField], chosen: LayerField, widths: Mapping[str
             + svg.line([(x, photo), (x + width, photo)], svg.MUTED, 1, "4 3")
             + svg.text(x + 6, photo - 5, f"the photo's side, {SIZE}", fill=svg.MUTED)
             + svg.line(points, svg.VERMILION, 2)
-            + "".join(svg.circle(*point, 3, svg.VERMILION) for point in points)
+            + "".join(svg.tag("circle", cx=a, cy=b, r=3, fill=svg.VERMILION) for a, b in points)
             + svg.boxes([(a - 4, b - 4, 8, 8) for a, b in places(widths)], svg.PURPLE)
             + svg.line([(at, bottom), (at, up)], svg.VERMILION, 1, "2 3")
-            + svg.circle(at, up, 6, svg.VERMILION)
+            + svg.tag("circle", cx=at, cy=up, r=6, fill=svg.VERMILION)
             + svg.text(label_x, bottom + 18, label, text_anchor="middle", bold=True)
             + svg.text(max(at, x + 14), up - 12, size, text_anchor="middle", bold=True)
             + svg.text(x + width / 2, bottom + 38, "layers, from the input on", text_anchor="middle")

@@ -1,7 +1,5 @@
 """residual_explorer: the size of activations and gradients in every layer, with and without shortcuts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import ceil, floor, log10

@@ -1,7 +1,5 @@
 """SVG as text: elements in the theme's colours, how wide words are, and the whole picture."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
@@ -35,9 +33,9 @@ UNIQUE = "__unique__"
 
 
 def tag(name: str, content: str = "", title: str = "", **attributes: object) -> str:
-    """One element: numbers to a tenth of a pixel, "_" in a name for its hyphen, without attributes that are None.
+    """One element, without attributes that are None; `title` is shown when the pointer rests on it.
 
-    `title` is what a browser shows when the pointer rests on it.
+    Numbers are written to a tenth of a pixel, and "_" in a name stands for its hyphen.
     """
     said = [(key.replace("_", "-"), num(value)) for key, value in attributes.items() if value is not None]
     written = "".join(f' {key}="{value}"' for key, value in said)
@@ -94,9 +92,7 @@ def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = Fals
     style["font_weight"] = "700" if bold else None
     if len(lines) == 1:
         return tag("text", escape(str(lines[0])), x=x, y=y, **style) if lines[0] != "" else ""
-    each = [
-        tag("text", escape(str(said)), x=x, y=y + i * pitch) for i, said in enumerate(lines) if said != ""
-    ]
+    each = [tag("text", escape(str(s)), x=x, y=y + i * pitch) for i, s in enumerate(lines) if s != ""]
     return tag("g", "".join(each), **style)  # what they share is said once
 
 
@@ -105,18 +101,10 @@ def rect(x: float, y: float, width: float, height: float, fill: str = "none", **
     return tag("rect", x=x, y=y, width=max(width, 0), height=max(height, 0), fill=fill, **style)
 
 
-Points = Sequence[tuple[float, float]]
-
-
-def line(points: Points, stroke: str = LINE, width: float | None = None, dash: str | None = None) -> str:
-    """A line through the points; `dash` is an SVG dash pattern such as "4 3"."""
+def line(points: Iterable, stroke: str = LINE, width: float | None = None, dash: str | None = None) -> str:
+    """A line through the points (x, y); `dash` is an SVG dash pattern such as "4 3"."""
     d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points)
     return tag("path", d=d, fill="none", stroke=stroke, stroke_width=width, stroke_dasharray=dash)
-
-
-def circle(x: float, y: float, radius: float, fill: str) -> str:
-    """A dot around (x, y)."""
-    return tag("circle", cx=x, cy=y, r=radius, fill=fill)
 
 
 def boxes(corners: Iterable[Sequence[float]], fill: str, opacity: str | None = None) -> str:

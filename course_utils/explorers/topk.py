@@ -1,7 +1,5 @@
 """topk_explorer: a photo, a classifier's first guesses, and whether the target is among the first k."""
 
-from __future__ import annotations
-
 from math import exp, fsum
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ _ROWS, _PITCH = 10, 30  # rows that are always shown, and pixels from one to the
 _PHOTO, _NAME, _BAR = 256, 168, 172
 
 
-def topk_explorer(photos: Any = None, logits: Any = None, classes: Any = None, **initial: Any) -> Explorer:
+def topk_explorer(photos: Any = None, logits: Any = None, classes: Any = None, **initial: Any) -> "Explorer":
     """A photo beside a classifier's first guesses: is the target among the first k?
 
     photos: objects with `name`, `image` (PIL) and `label`, an index into `classes`; the course's own
@@ -58,10 +56,7 @@ def draw_topk(values: Values, data: Values) -> Picture:
     covered, right = fsum(probabilities[:k]), rank <= k
     verdict = f"{'Right' if right else 'Wrong'} at k = {k}: the target is on rank {rank}."
     remark = _remark(covered, k, temperature)
-    places = [*range(min(_ROWS, len(order)))]
-    places += (
-        [rank - 1] if rank > len(places) else []
-    )  # the target below the first guesses if it is none of them
+    places = sorted({*range(min(_ROWS, len(order))), rank - 1})  # the target last if it is none of the first
     guesses = [(place, classes[order[place]], probabilities[place], place == rank - 1) for place in places]
     guessed = layout.column(
         words(verdict, size=16, bold=True),

@@ -1,7 +1,5 @@
 """vgg_explorer: a stack of small kernels against one large kernel, and two of the paper's configurations."""
 
-from __future__ import annotations
-
 from functools import cache, lru_cache
 from itertools import groupby, pairwise, zip_longest
 from math import prod
@@ -173,9 +171,7 @@ def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
     rows = [["", "", "", words("stack ÷ single", fill=svg.MUTED)]]
     for key, (name, said) in _MEASURES.items():
         a, b = stack[key], single[key]
-        both = [
-            layout.bar(n / max(a, b), _BAR, fill, 11, f"{n:,}") for n, fill in ((a, _STACK), (b, _SINGLE))
-        ]
+        both = [layout.bar(n / max(a, b), _BAR, ink, 11, f"{n:,}") for n, ink in ((a, _STACK), (b, _SINGLE))]
         ratio = words(f"{a / b:.2f}", bold=True, align="r")
         rows.append([name, layout.column(*both, gap=5), words(said(a), said(b), pitch=16), ratio])
     return layout.table(rows, "lllr", least=(0, 0, "888,888,888"), pitch=40)
