@@ -61,7 +61,7 @@ class Explorer(ipywidgets.VBox):
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._on_move(name), "value")
         self._show(self.values, ())
-        _prepare_when_idle(self.data[key] for key in prepare)
+        _after_pause(_PAUSE, self._prepare, iter(prepare))
         if initial:
             self.set(**initial)
             self.measure()
@@ -105,6 +105,12 @@ class Explorer(ipywidgets.VBox):
     def __repr__(self) -> str:
         return self.title
 
+    def _prepare(self, keys: Iterator[str]) -> None:
+        """Look a key up after each pause, so that no reader waits for it later, nor notices it meanwhile."""
+        for key in islice(keys, 1):
+            self.data[key]
+            _after_pause(_PAUSE, self._prepare, keys)
+
     def _on_move(self, name: str) -> None:
         if self._drawing:
             return
@@ -128,7 +134,8 @@ class Explorer(ipywidgets.VBox):
                 self.controls[name].value = value
                 self.controls[name].layout.border_left = _MARKED if name in self.marked else _UNMARKED
             if self.presets:
-                self.controls["preset"].value = self._preset()
+                at = (name for name, preset in self.presets.items() if self._is_at(preset))
+                self.controls["preset"].value = next(at, _CUSTOM)
         finally:
             self._drawing = False
         self.state, self.svg = picture.state, picture.svg
@@ -137,13 +144,9 @@ class Explorer(ipywidgets.VBox):
             self._pending.cancel()
         self._pending = _after_pause(_REST, self.measure) if self.state.get("waiting") else None
 
-    def _preset(self) -> str:
-        """The preset that all controls but those with limits stand on: a place within it is no other setting."""
-        values = self.values
-        for name, preset in self.presets.items():
-            if all(values[key] == value for key, value in preset.items() if key not in self._limited):
-                return name
-        return _CUSTOM
+    def _is_at(self, preset: Mapping[str, Any]) -> bool:
+        # A place within a setting, such as a position, makes no other setting of it.
+        return all(self.controls[n].value == v for n, v in preset.items() if n not in self._limited)
 
     def _picture(self, values: dict[str, Any]) -> Picture:
         self.problem, self.ways_out, self.marked = None, {}, ()
@@ -174,21 +177,11 @@ class Explorer(ipywidgets.VBox):
                     break
 
 
-def _after_pause(seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle | None:
+def _after_pause(seconds: float, act: Callable, *given: Any) -> asyncio.TimerHandle | None:
     """Call `act` in so many seconds, once no cell is running; outside of a notebook there is no loop: None."""
     with suppress(RuntimeError):
-        return asyncio.get_running_loop().call_later(seconds, act)
+        return asyncio.get_running_loop().call_later(seconds, act, *given)
     return None
-
-
-def _prepare_when_idle(work: Iterator[Any]) -> None:
-    """Take an item of `work` after each pause, so that no reader waits for it later, nor notices it meanwhile."""
-
-    def do_next() -> None:
-        for _ in islice(work, 1):
-            _prepare_when_idle(work)
-
-    _after_pause(_PAUSE, do_next)
 
 
 def _widget(control: Control) -> ipywidgets.ValueWidget:

@@ -53,14 +53,8 @@ class Reach(NamedTuple):
     after: int
     dilation: int
     outputs: int
-
-    @property
-    def padded(self) -> int:
-        return self.before + self.size + self.after
-
-    @property
-    def extent(self) -> int:
-        return self.dilation * (self.kernel_size - 1) + 1
+    padded: int  # size with the padding before and after
+    extent: int  # from the first to the last pixel that a unit reads
 
     def taps(self, unit: int) -> list[int]:
         return [unit * self.stride - self.before + t * self.dilation for t in range(self.kernel_size)]
@@ -79,11 +73,13 @@ def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     in_shape = (values["in_channels"], size, size)
     layer = conv_layer(in_shape, values["out_channels"], **{name: values[name] for name in _LAYER})
     linear = linear_layer(prod(in_shape), layer.units)
+    extent = dilation * (kernel_size - 1) + 1
     before = after = 0 if padding == "valid" else padding
     if padding == "same":  # torch puts the odd one behind
-        before = dilation * (kernel_size - 1) // 2
-        after = dilation * (kernel_size - 1) - before
-    reach = Reach(size, kernel_size, stride, before, after, dilation, layer.out_shape[1])
+        before, after = (extent - 1) // 2, extent // 2
+    reach = Reach(
+        size, kernel_size, stride, before, after, dilation, layer.out_shape[1], before + size + after, extent
+    )
     row, column = divmod(min(values["position"], reach.outputs**2 - 1), reach.outputs)
     activations = 4 * (prod(in_shape) + layer.units)  # float32
     counted = ("weights", "params", "connections", "macs")
@@ -150,7 +146,6 @@ def _caption(sizes: Sequence[int], named: str, part: str = "") -> Block:
     return layout.column(*lines, gap=0)
 
 
-Box = tuple[float, float, float, float]  # x, y, width, height
 Span = tuple[int, int]  # rows or columns of pixels, half open
 
 
@@ -168,14 +163,14 @@ class _Frame(NamedTuple):
     def cell(self) -> float:
         return self.side / self.cells
 
-    def box(self, rows: Span, columns: Span) -> Box:
-        """Where these pixels are, cut off at the rim."""
+    def box(self, rows: Span, columns: Span) -> tuple[float, ...]:
+        """x, y, width and height of these pixels, cut off at the rim."""
         top, bottom = (min(max(row - self.top, 0), self.cells) for row in rows)
         left, right = (min(max(column - self.left, 0), self.cells) for column in columns)
         size = (right - left) * self.cell, (bottom - top) * self.cell
         return self.x + left * self.cell, self.y + top * self.cell, *size
 
-    def window(self, state: dict[str, Any]) -> Box:
+    def window(self, state: dict[str, Any]) -> tuple[float, ...]:
         """The box that the lit unit reads."""
         return self.box(*((taps[0], taps[-1] + 1) for taps in (state["rows"], state["columns"])))
 
@@ -277,9 +272,9 @@ def _output(out: _Frame, frame: _Frame, state: dict[str, Any]) -> str:
 
 
 def _formula(reach: Reach) -> Block:
-    n, k, s, before, after, d, outputs = reach
+    n, k, s, before, after, d, outputs, padded, extent = reach
     p, pads = ("2p", f"2·{before}") if before == after else ("p₁ + p₂", f"{before} + {after}")
-    figures = f"= ⌊({n} + {pads} − {d}·({k} − 1) − 1) / {s}⌋ + 1 = ⌊{reach.padded - reach.extent} / {s}⌋ + 1"
+    figures = f"= ⌊({n} + {pads} − {d}·({k} − 1) − 1) / {s}⌋ + 1 = ⌊{padded - extent} / {s}⌋ + 1"
     first = [words("output", bold=True), f"= ⌊(n + {p} − d·(k − 1) − 1) / s⌋ + 1"]
     return layout.table([first, ["", words(f"{figures} = {outputs}", bold=True)]], "ll", gap=6)
 
@@ -304,24 +299,20 @@ def _unread_words(reach: Reach, state: dict[str, Any]) -> str:
 def _costs(state: dict[str, Any]) -> Block:
     """Four measures as bars: this convolution above the fully connected layer of the same shapes."""
     biases, params = plural(state["biases"], "bias", "biases"), memory(state["weight_bytes"])
-    linear = {name: state[f"linear_{name}"] for name in ("weights", "connections", "memory_bytes")}
-    return layout.column(
-        layout.legend((svg.BLUE, "convolution"), (svg.MUTED, "fully connected")),
-        words("bars grow with the logarithm", fill=svg.MUTED),
-        _cost("units", "", state["units"], state["units"]),
-        _cost("weights", f"+ {biases}", state["weights"], linear["weights"]),
-        _cost("connections = macs", "", state["connections"], linear["connections"]),
-        _cost("memory", f"of it params {params}", state["memory_bytes"], linear["memory_bytes"]),
-        gap=5,
-    )
-
-
-def _cost(name: str, note: str, ours: int, theirs: int) -> Block:
-    exact, rough = (memory, memory) if name == "memory" else ("{:,}".format, short)
-    times = f"{rough(theirs)} = {short(theirs / ours)} ×" if theirs != ours else "the same"
-    bars = [
-        [layout.bar(log10(1 + n) / log10(1 + max(ours, theirs)), 96, fill, 13), said]
-        for n, fill, said in ((ours, svg.BLUE, exact(ours)), (theirs, svg.MUTED, times))
-    ]
-    heading = layout.row(words(name, bold=True), words(note, fill=svg.MUTED))
-    return layout.column(heading, layout.table(bars, "ll", gap=8, pitch=18), gap=2)
+    legend = layout.legend((svg.BLUE, "convolution"), (svg.MUTED, "fully connected"))
+    drawn = [legend, words("bars grow with the logarithm", fill=svg.MUTED)]
+    for name, key, note in (
+        ("units", "units", ""),
+        ("weights", "weights", f"+ {biases}"),
+        ("connections = macs", "connections", ""),
+        ("memory", "memory_bytes", f"of it params {params}"),
+    ):
+        ours, theirs = state[key], state.get(f"linear_{key}", state[key])
+        exact, rough = (memory, memory) if name == "memory" else ("{:,}".format, short)
+        times = f"{rough(theirs)} = {short(theirs / ours)} ×" if theirs != ours else "the same"
+        sides = (ours, svg.BLUE, exact(ours)), (theirs, svg.MUTED, times)
+        most = log10(1 + max(ours, theirs))
+        bars = [[layout.bar(log10(1 + n) / most, 96, ink, 13), said] for n, ink, said in sides]
+        heading = layout.row(words(name, bold=True), words(note, fill=svg.MUTED))
+        drawn.append(layout.column(heading, layout.table(bars, "ll", gap=8, pitch=18), gap=2))
+    return layout.column(*drawn, gap=5)

@@ -1,9 +1,5 @@
 """Blocks that know their size, and rows, columns and tables of them: pictures without coordinates.
 
-    heads = [words("layer", bold=True), words("weights", bold=True)]
-    rows = [[words("conv1"), bar(0.2, 100, svg.BLUE)], [words("conv2"), bar(1, 100, svg.BLUE)]]
-    page("Two layers and their weights.", words("LeNet-5", size=16), table([heads, *rows], "ll"))
-
 What changes with a slider has a `least` width, in pixels or as the widest words that may stand there, so that
 nothing beside it moves.
 """

@@ -55,28 +55,22 @@ COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections l
 _SUMMED = ("units", "weights", "biases", "connections", "macs")
 
 
-@lru_cache(1)  # its blocks are asked for behind its layers
-def _whole_table(name: str, size: int) -> LayerTable:
-    with torch.device("meta"):  # no memory for the weights
-        model = BUILD[name](size)
-    return layer_table(model, (network.NETWORKS[name].in_channels, size, size))
-
-
 def _table(name: str, size: str, by: str) -> dict[str, Any]:
     try:
-        whole = _whole_table(name, int(size))
+        with torch.device("meta"):  # no memory for the weights
+            model = BUILD[name](int(size))
+        whole = layer_table(model, (network.NETWORKS[name].in_channels, int(size), int(size)))
     except ValueError as error:
         return {"refused": str(error)}
     counted = whole.only(*COUNTED)
-    rows = list(counted) if by == "layers" else _block_rows(whole, network.NETWORKS[name].depth)
-    total = counted.total
+    rows, total = list(counted) if by == "layers" else _block_rows(whole, name), counted.total
     sums = {n: getattr(total, n) for n in _SUMMED} | {"params": whole.total.params}
     return {"names": _spoken_names(rows), "rows": [astuple(row)[:-1] for row in rows], "total": sums}
 
 
-def _block_rows(table: LayerTable, depth: int) -> list[LayerRow]:
+def _block_rows(table: LayerTable, name: str) -> list[LayerRow]:
     """A row for each block with layers that count: the sum of these, with the shape and field of its last layer."""
-    rows = []
+    rows, depth = [], 1 if name == "GoogLeNet" else 2  # parts of a layer's name that name its block
     for block, run in groupby(table, lambda row: ".".join(row.name.split(".")[:depth])):
         first, *more = run
         counted = [row for row in (first, *more) if row.kind in COUNTED]
@@ -115,7 +109,7 @@ def _layers(name: str) -> dict[str, Any]:
     """The convolutions and pooling layers of a network, or its blocks, up to the last feature map."""
     with torch.device("meta"):
         table = layer_table(FIELD_BUILD[name](), (3, SIZE, SIZE))
-    rows = _block_rows(table, 1 if name == "GoogLeNet" else 2)
+    rows = _block_rows(table, name)
     rows = [r for r in rows if r.kind != "linear" and r.name != "avgpool" and r.receptive_field.stride[0]]
     fields, labels = [BOX, UNTRAINED], _spoken_names(rows)
     if name == _CLASSIFIER:

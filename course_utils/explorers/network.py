@@ -17,21 +17,14 @@ SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
 
 
 class Network(NamedTuple):
-    """What a network takes, and the `size` that its paper took. `depth` parts of a layer's name name its block."""
+    """What a network takes, and the `size` that its paper took."""
 
     in_channels: int = 3
     size: int = 224
-    depth: int = 3
 
 
-NETWORKS = {
-    "LeNet-5": Network(1, 32),
-    "AlexNet": Network(size=227),
-    "VGG-16": Network(),
-    "GoogLeNet": Network(depth=1),
-    "ResNet-18": Network(depth=2),
-    "ResNet-50": Network(depth=2),
-}
+NETWORKS = {"LeNet-5": Network(1, 32), "AlexNet": Network(size=227)}
+NETWORKS |= dict.fromkeys(("VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50"), Network())
 
 
 def describe(data: Values | None = None) -> Description:
@@ -95,6 +88,9 @@ def draw_network(values: Values, data: Values) -> Picture:
         raise ValueError(found["refused"])
     rows, names, total = tuple(map(_read_row, found["rows"])), found["names"], found["total"]
     in_shape, selected = (NETWORKS[name].in_channels, side, side), min(values["layer"], len(rows) - 1)
+    # Column by column: what a column's words share is said once, which halves the bytes.
+    shapes = words(*(shape(row.out_shape) for row in rows), fill=svg.MUTED, align="r", pitch=_PITCH)
+    measures = (_measure([getattr(row, m) for row in rows], m, values["scale"]) for m in _MEASURES)
     rule = layout.box(_ALL, 1, svg.LINE)
     lit = layout.shift(layout.box(_ALL, _PITCH, svg.RAISED, rx=3), 0, selected * _PITCH)
     sums = (layout.shift(words(short(total[m]), bold=True), _BAR + 5) for m in _MEASURES)
@@ -109,7 +105,7 @@ def draw_network(values: Values, data: Values) -> Picture:
         layout.space(0, 4),
         _cells(*(words(head, bold=True) for head in ("layer", "output", *_MEASURES, "receptive field"))),
         rule,
-        layout.over(lit, _rows(names, rows, values["scale"], side)),
+        layout.over(lit, _cells(words(*names, pitch=_PITCH), shapes, *measures, _fields(rows, side))),
         rule,
         _cells(words("total", bold=True), "", *sums, ""),
         layout.row(words(_SCALES[values["scale"]], fill=svg.MUTED), layout.legend(*key), gap=200),
@@ -135,13 +131,6 @@ def _details(name: str, row: LayerRow) -> Block:
 
 def _cells(*cells: Block | str) -> Block:
     return layout.table([cells], "lrlllll", gap=8, least=_COLUMNS)
-
-
-def _rows(names: Sequence[str], rows: Sequence[LayerRow], scale: str, side: int) -> Block:
-    """All rows, column by column: what a column's words share is said once, which halves the bytes."""
-    shapes = words(*(shape(row.out_shape) for row in rows), fill=svg.MUTED, align="r", pitch=_PITCH)
-    measures = (_measure([getattr(row, name) for row in rows], name, scale) for name in _MEASURES)
-    return _cells(words(*names, pitch=_PITCH), shapes, *measures, _fields(rows, side))
 
 
 def _measure(values: Sequence[int], name: str, scale: str) -> Block:

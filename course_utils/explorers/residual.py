@@ -14,11 +14,9 @@ SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
 SEEDS = range(10)
 WIDTHS, STEM = (8, 16, 32), (5, 4, 2)  # small enough to run while a slider moves
 PRESETS = {
-    f"{'residual' if skip else 'plain'}, {'batch norm' if norm else 'no normalisation'}": {
-        "depth": 56, "skip": skip, "norm": norm, "scale": 1.0
-    }
-    for skip, norm in ((False, False), (False, True), (True, True), (True, False))
-}  # fmt: skip
+    f"{kind}, {norm}": {"depth": 56, "skip": kind == "residual", "norm": norm == "batch norm", "scale": 1.0}
+    for kind, norm in product(("plain", "residual"), ("no normalisation", "batch norm"))
+}
 
 
 def describe(data: Values | None = None) -> Description:
@@ -61,7 +59,7 @@ _PLOT = (340, 240)  # pixels
 _KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
 _CHOSEN, _TWIN = (3, None), (1.5, "5 4")  # width and dashes of the curves
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
+_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
 def draw_signals(values: Values, data: Values) -> Picture:
@@ -127,8 +125,9 @@ def _legend(skip: bool) -> Block:
 
 def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool) -> Block:
     """Both networks' curves over the layers, on a logarithmic axis."""
-    (width, height), (low, high) = _PLOT, _decades((*chosen, *twin))
-    layers, step = len(chosen), ceil((high - low) / 8)
+    exponents = [log10(value) for value in (*chosen, *twin) if value > 0] or [0]
+    low, high = min(floor(min(exponents)), _DECADES[0]), max(ceil(max(exponents)), _DECADES[1])
+    (width, height), layers, step = _PLOT, len(chosen), ceil((high - low) / 8)
 
     def across(layer: float) -> float:
         return 8 + (layer - 1) / (layers - 1) * (width - 16)
@@ -154,9 +153,3 @@ def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool
 
     area = layout.row(Block(width, height + 24, draw), words("layer", fill=svg.MUTED), align="r")
     return layout.column(words(label, bold=True), layout.space(0, 8), layout.shift(area, 36))
-
-
-def _decades(values: Sequence[float]) -> tuple[int, int]:
-    exponents = [log10(value) for value in values if value > 0]
-    low, high = min(exponents, default=0), max(exponents, default=0)
-    return min(floor(low), _USUAL_DECADES[0]), max(ceil(high), _USUAL_DECADES[1])

@@ -157,20 +157,17 @@ def document(width: float, height: float, title: str, *body: str) -> str:
     return tag("svg", "".join(body), title, xmlns="http://www.w3.org/2000/svg", **frame, **words)
 
 
+# A CSS variable, and what stands for it where the theme does not say
 _VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")
-
-
-def themed(svg: str, theme: dict[str, str] | None = None) -> str:
-    """The picture with each CSS variable replaced by its value in `theme`, or else by its own fallback."""
-    return _VARIABLE.sub(lambda m: (theme or {}).get(m[1], m[2]), svg)
 
 
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:
     """The picture as PNG, `width` pixels wide, on a white background and with fonts that travel with us."""
     from resvg_py import svg_to_bytes
 
+    theme = {"--jp-ui-font-family": "DejaVu Sans", **(theme or {})}
     return svg_to_bytes(
-        svg_string=themed(svg, {"--jp-ui-font-family": "DejaVu Sans", **(theme or {})}),
+        svg_string=_VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg),
         width=width,
         background=background,
         skip_system_fonts=True,

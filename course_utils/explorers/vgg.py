@@ -130,13 +130,18 @@ def draw_vgg(values: Values, data: Values | None = None) -> Picture:
     said, compared = _sentences(layers, k, reach), "The same network twice."
     if differences:
         compared = f"{left} and {right} differ in {plural(len(differences), 'place')}."
+    sums = []
+    for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
+        a, b = state["left"][key], state["right"][key]
+        each = [words(short(number), align="r", least=_CHIP[0]) for number in (a, b)]
+        sums += [words(name, fill=svg.MUTED), _columns([*each, _change(b - a)])]
     stacks = layout.column(
         layout.row(_map(layers, k, _STACK), _map(1, reach, _SINGLE), gap=112),
         _measures(stack, single),
         layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1),
         gap=10,
     )
-    networks = layout.column(_networks(left, right), _sums(state["left"], state["right"]), compared, gap=8)
+    networks = layout.column(_networks(left, right), layout.column(*sums, gap=0), compared, gap=8)
     divider = layout.box(1, networks.height, svg.LINE)
     both = layout.row(layout.over(layout.space(530), stacks), divider, networks, gap=20, align="l")
     return Picture(layout.page(f"{' '.join(said)} {compared}", both), state)
@@ -192,22 +197,12 @@ def _columns(*rows: list[Block | str]) -> Block:
 
 def _layers(a: Slot | None, b: Slot | None) -> list[Block | str]:
     """A layer of the left network, its counterpart, and the difference of their parameters."""
-    return [_layer(a, a != b), _layer(b, a != b), _change(_more(a, b)["params"]) if a != b else ""]
-
-
-def _layer(slot: Slot | None, differs: bool) -> Block:
-    if slot is None:
-        return words("–", fill=svg.MUTED, align="c")
-    edge, fill = (svg.VERMILION, svg.VERMILION + "38") if differs else (svg.LINE, svg.SURFACE)
-    return layout.chip(slot.name, _CHIP, edge, differs, fill=fill, title=f"{slot.params:,} parameters")
-
-
-def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:
-    drawn = []
-    for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
-        sums = [words(short(side[key]), align="r", least=_CHIP[0]) for side in (left, right)]
-        drawn += [words(name, fill=svg.MUTED), _columns([*sums, _change(right[key] - left[key])])]
-    return layout.column(*drawn, gap=0)
+    missing, drawn = words("–", fill=svg.MUTED, align="c"), []
+    edge, fill = (svg.VERMILION, svg.VERMILION + "38") if a != b else (svg.LINE, svg.SURFACE)
+    for slot in (a, b):
+        title = f"{slot.params:,} parameters" if slot else ""
+        drawn.append(layout.chip(slot.name, _CHIP, edge, a != b, fill=fill, title=title) if slot else missing)
+    return [*drawn, _change(_more(a, b)["params"]) if a != b else ""]
 
 
 def _change(number: int) -> Block:
