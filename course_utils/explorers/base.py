@@ -68,8 +68,7 @@ class Explorer(ipywidgets.VBox):
 
     def measure(self) -> "Explorer":
         """Measure at once what the present picture waits for, and show it."""
-        waiting = self.state.get("waiting")
-        if waiting:
+        if waiting := self.state.get("waiting"):
             self.data[waiting]
             self._show(self.values, self._moved)
         return self

@@ -77,9 +77,8 @@ def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     before = after = 0 if padding == "valid" else padding
     if padding == "same":  # torch puts the odd one behind
         before, after = (extent - 1) // 2, extent // 2
-    reach = Reach(
-        size, kernel_size, stride, before, after, dilation, layer.out_shape[1], before + size + after, extent
-    )
+    sizes = layer.out_shape[1], before + size + after, extent
+    reach = Reach(size, kernel_size, stride, before, after, dilation, *sizes)
     row, column = divmod(min(values["position"], reach.outputs**2 - 1), reach.outputs)
     activations = 4 * (prod(in_shape) + layer.units)  # float32
     counted = ("weights", "params", "connections", "macs")
@@ -146,9 +145,6 @@ def _caption(sizes: Sequence[int], named: str, part: str = "") -> Block:
     return layout.column(*lines, gap=0)
 
 
-Span = tuple[int, int]  # rows or columns of pixels, half open
-
-
 class _Frame(NamedTuple):
     """A window of `cells` × `cells` pixels, `top` and `left` its first row and column, drawn `side` wide at (x, y)."""
 
@@ -163,8 +159,8 @@ class _Frame(NamedTuple):
     def cell(self) -> float:
         return self.side / self.cells
 
-    def box(self, rows: Span, columns: Span) -> tuple[float, ...]:
-        """x, y, width and height of these pixels, cut off at the rim."""
+    def box(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[float, ...]:
+        """x, y, width and height of these pixels (first, end), cut off at the rim."""
         top, bottom = (min(max(row - self.top, 0), self.cells) for row in rows)
         left, right = (min(max(column - self.left, 0), self.cells) for column in columns)
         size = (right - left) * self.cell, (bottom - top) * self.cell
@@ -195,7 +191,7 @@ def _lens(reach: Reach, state: dict[str, Any]) -> _Frame:
     return _Frame(*(min(max(start, -reach.before), last) for start in starts), cells)
 
 
-def _runs(rows: tuple[int, ...]) -> list[Span]:
+def _runs(rows: tuple[int, ...]) -> list[tuple[int, int]]:
     """Neighbouring numbers joined: (3, 4, 5, 9) becomes [(3, 6), (9, 10)]."""
     joined = (list(run) for _, run in groupby(enumerate(rows), lambda pair: pair[1] - pair[0]))
     return [(run[0][1], run[-1][1] + 1) for run in joined]

@@ -47,13 +47,12 @@ class Control:
 class Description:
     """An explorer: what it is called, its controls, its presets, and `draw(values, data)`.
 
-    `draw` depends on its two arguments alone and raises nothing but ValueError. `values` maps the controls'
-    names to their values; `data` maps keys to what torch has measured (see `course_utils.explorers.measured`).
-    A picture that would say more with a key that is missing names it in its state as `waiting`. Where one control
-    takes others along, `follow(before, values, moved, data)` returns the values to take once the controls in
-    `moved` were moved; what else it returns is its memory, which comes back in `before`, empty at first. `play`
-    names a slider that moves by itself when asked to. `prepare` are keys that an idle kernel looks up before a
-    reader asks for them.
+    `values` maps the controls' names to their values, `data` keys to what torch has measured (see `measured`).
+    `draw` depends on these alone and raises nothing but ValueError; a picture that would say more with a key that
+    is missing names it in its state as `waiting`. Where one control takes others along, `follow(before, values,
+    moved, data)` returns the values to take once the controls in `moved` were moved; what else it returns is its
+    memory, which comes back in `before`, empty at first. `play` names a slider that moves by itself when asked to,
+    `prepare` the keys that an idle kernel looks up before a reader asks for them.
     """
 
     title: str
@@ -79,11 +78,6 @@ def choice(label: str, options: Iterable, value: Any, slides: bool = False, at_r
     """A dropdown, or a slider over a few values; `options` are values, or (words, value) pairs."""
     pairs = tuple(option if isinstance(option, tuple) else (str(option), option) for option in options)
     return Control("choice_slider" if slides else "choice", label, value, options=pairs, at_rest=at_rest)
-
-
-def switch(label: str, value: bool) -> Control:
-    """A box to tick."""
-    return Control("switch", label, value)
 
 
 class Measured(dict):

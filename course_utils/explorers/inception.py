@@ -115,11 +115,12 @@ def _panel(kind: str, parts: list[Branch], in_channels: int, most: int) -> Block
     for part in parts:
         said = f"{part.name}: {part.channels} of {total} channels"
         shares.append(layout.box(20, part.channels / total * inner.height, _COLOURS[part.name], title=said))
-    channels_in = layout.box(12, inner.height, svg.MUTED, title=f"{in_channels} channels in")
+    inlet = layout.box(12, inner.height, svg.MUTED, title=f"{in_channels} channels in")
+    outlet = layout.column(*shares, gap=0)
     return layout.column(
         words(f"{_NAMES[kind]}, {total} channels out", bold=True),
         layout.shift(head, 12),
-        layout.row(channels_in, inner, layout.space(8), layout.column(*shares, gap=0), gap=0),
+        layout.row(inlet, inner, layout.space(8), outlet, gap=0),
     )
 
 

@@ -132,9 +132,8 @@ def standard_deviation(heat: Tensor) -> tuple[float, float]:
     """In pixels, of a map [H, W] taken as a distribution over rows and over columns."""
     found = []
     for weights in (heat.sum(1), heat.sum(0)):
-        weights, places = weights / weights.sum().clamp(min=1e-30), torch.arange(len(weights))
-        centre = (weights * places).sum()
-        found.append(float((weights * (places - centre) ** 2).sum().sqrt()))
+        shares, places = weights / weights.sum().clamp(min=1e-30), torch.arange(len(weights))
+        found.append(float((shares * (places - (shares * places).sum()) ** 2).sum().sqrt()))
     return found[0], found[1]
 
 
@@ -151,7 +150,6 @@ def model_of(name: str, effective: str) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-@cache
 def photo_tensor(name: str) -> Tensor:
     """The photo as the networks take it, [3, 224, 224]."""
     return data.preprocess(_photo_of(name).image, SIZE)

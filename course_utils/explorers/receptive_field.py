@@ -124,7 +124,7 @@ def draw_field(values: Values, data: Values) -> Picture:
         words(seen, bold=True),
         words(place, *others, pitch=21),
         words("side of the field in pixels", bold=True, pitch=32),
-        _curve(layers, layer, _measured_widths(f"effective/{name}/{network}/{kind}/", data)),
+        _curve(layers, layer, f"effective/{name}/{network}/{kind}/", data),
         layout.legend((svg.VERMILION, "theoretical"), (svg.PURPLE, "effective width, where measured")),
     )
     heading = words(f"{said}: output {shape(layer.out_shape)}", size=16, bold=True)
@@ -174,8 +174,12 @@ def _sentences(state: dict[str, Any]) -> list[str]:
     ]
 
 
-def _curve(layers: Sequence[LayerField], chosen: LayerField, widths: Mapping[str, float]) -> Block:
-    """The field's side over the layers; dots for the effective widths that were measured at this place."""
+def _curve(layers: Sequence[LayerField], chosen: LayerField, begin: str, data: Values) -> Block:
+    """The field's side over the layers; dots for the mean effective width of the units whose keys begin so."""
+    measured: dict[str, list[float]] = {}
+    for key in sorted(key for key in data if key.startswith(begin)):
+        measured.setdefault(key.split("/")[4], []).append(2 * sum(data[key]["sd"]))  # 4 standard deviations
+    widths = {label: sum(each) / len(each) for label, each in measured.items()}
     (width, height), sizes = _CURVE, {layer.label: layer.field.size[0] for layer in layers}
     labels, label, size = list(sizes), chosen.label, chosen.field.size[0]
     most, step = max(*sizes.values(), SIZE) * 1.06, width / max(len(layers) - 1, 1)
@@ -205,11 +209,3 @@ def _curve(layers: Sequence[LayerField], chosen: LayerField, widths: Mapping[str
         )
 
     return layout.shift(Block(width, height + 46, draw), 40)
-
-
-def _measured_widths(begin: str, data: Values) -> dict[str, float]:
-    """By layer: the mean effective width (4 sd) over the units whose measured keys begin so."""
-    widths: dict[str, list[float]] = {}
-    for key in sorted(key for key in data if key.startswith(begin)):
-        widths.setdefault(key.split("/")[4], []).append(2 * sum(data[key]["sd"]))
-    return {label: sum(each) / len(each) for label, each in widths.items()}

@@ -5,7 +5,7 @@ from itertools import product
 from math import ceil, floor, log10
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider, switch
+from course_utils.explorers.description import Control, Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
 
@@ -32,8 +32,8 @@ def describe(data: Values | None = None) -> Description:
         "depth": choice("depth", DEPTHS, 20, slides=True),
         "scale": choice("first weights ×", [(f"{s:g}", s) for s in SCALES], 1.0, slides=True),
         "seed": slider("seed", 0, SEEDS[0], SEEDS[-1]),
-        "skip": switch("shortcuts (residual)", True),
-        "norm": switch("batch normalisation", True),
+        "skip": Control("switch", "shortcuts (residual)", True),
+        "norm": Control("switch", "batch normalisation", True),
     }
     title = "Activations and gradients in each layer of a residual network and its plain twin."
     return Description(title, controls, draw_signals, PRESETS, prepare=every_key())

@@ -123,13 +123,11 @@ def grid(x: float, y: float, count: int, side: float, stroke: str = LINE) -> str
 def axis(x: float, y: float, length: float, ticks: Iterable[tuple[float, str]], upwards: bool = False) -> str:
     """An axis from (x, y), to the right or `upwards`; `ticks` are (pixels from there, words)."""
     drawn = [line([(x, y), (x, y - length) if upwards else (x + length, y)])]
+    anchor = "end" if upwards else "middle"
     for at, words in ticks:
-        if upwards:
-            drawn += [line([(x, y - at), (x - 4, y - at)])]
-            drawn += [text(x - 7, y - at + 5, words, fill=MUTED, text_anchor="end")]
-        else:
-            drawn += [line([(x + at, y), (x + at, y + 4)])]
-            drawn += [text(x + at, y + 19, words, fill=MUTED, text_anchor="middle")]
+        mark = [(x, y - at), (x - 4, y - at)] if upwards else [(x + at, y), (x + at, y + 4)]
+        place = (x - 7, y - at + 5) if upwards else (x + at, y + 19)
+        drawn.append(line(mark) + text(*place, words, fill=MUTED, text_anchor=anchor))
     return "".join(drawn)
 
 

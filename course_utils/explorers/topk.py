@@ -55,7 +55,11 @@ def draw_topk(values: Values, data: Values) -> Picture:
     probabilities = [power / total for power in powers]
     covered, right = fsum(probabilities[:k]), rank <= k
     verdict = f"{'Right' if right else 'Wrong'} at k = {k}: the target is on rank {rank}."
-    remark = _remark(covered, k, temperature)
+    held = f"The top {k} hold{'s' if k == 1 else ''} {percent(min(covered, 1))} of the probability"
+    change = (
+        f" ({'flatter' if temperature > 1 else 'steeper'} than at 1)" if round(temperature, 6) != 1 else ""
+    )
+    remark = f"{held} at temperature {temperature:.3g}{change}."
     places = sorted({*range(min(_ROWS, len(order))), rank - 1})  # the target last if it is none of the first
     guesses = [(place, classes[order[place]], probabilities[place], place == rank - 1) for place in places]
     guessed = layout.column(
@@ -77,13 +81,6 @@ def draw_topk(values: Values, data: Values) -> Picture:
         "covered": covered,
     }
     return Picture(picture, state)
-
-
-def _remark(covered: float, k: int, temperature: float) -> str:
-    first, change = "The top 1 holds" if k == 1 else f"The top {k} hold", ""
-    if round(temperature, 6) != 1:
-        change = f" ({'flatter' if temperature > 1 else 'steeper'} than at 1)"
-    return f"{first} {percent(min(covered, 1))} of the probability at temperature {temperature:.3g}{change}."
 
 
 def _photo(data_uri: str, photo: str, target: str, right: bool, k: int) -> Block:

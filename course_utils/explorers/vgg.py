@@ -69,13 +69,12 @@ def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
     for names in VGG_CONFIGURATIONS[configuration]:
         stage = []
         for name in names:
-            if name == "LRN":
-                stage.append(Slot(name))
-                continue
-            kernel_size, channels = kernel_and_channels(name)
-            layer = conv_layer(shape, channels, kernel_size, padding="same")
-            stage.append(Slot(name, layer.params, layer.macs))
-            shape = layer.out_shape
+            slot = Slot(name)
+            if name != "LRN":
+                kernel_size, channels = kernel_and_channels(name)
+                layer = conv_layer(shape, channels, kernel_size, padding="same")
+                slot, shape = Slot(name, layer.params, layer.macs), layer.out_shape
+            stage.append(slot)
         stages.append(tuple(stage))
         shape = pool_layer(shape, kernel_size=2).out_shape
     last = [linear_layer(*sizes) for sizes in pairwise((prod(shape), 4096, 4096, 1000))]
@@ -127,9 +126,8 @@ def draw_vgg(values: Values, data: Values | None = None) -> Picture:
     stack, single, differences = costs(layers, k, *maps), costs(1, reach, *maps), _differences(left, right)
     state = {"stack": stack, "single": single, "differences": differences}
     state |= {"left": _totals(left), "right": _totals(right)}
-    said, compared = _sentences(layers, k, reach), "The same network twice."
-    if differences:
-        compared = f"{left} and {right} differ in {plural(len(differences), 'place')}."
+    said, places = _sentences(layers, k, reach), plural(len(differences), "place")
+    compared = f"{left} and {right} differ in {places}." if differences else "The same network twice."
     sums = []
     for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
         a, b = state["left"][key], state["right"][key]
@@ -163,9 +161,9 @@ def _map(layers: int, kernel_size: int, colour: str) -> Block:
         drawn = [svg.boxes(boxes, colour, f"{shade / 8:g}") for shade, boxes in sorted(shades.items())]
         return "".join(drawn) + svg.grid(x, y, len(ways), _SIDE, svg.BACKGROUND)
 
-    name = f"{plural(layers, 'layer')} of {kernel_size}×{kernel_size}"
+    name = words(f"{plural(layers, 'layer')} of {kernel_size}×{kernel_size}", bold=True)
     return layout.column(
-        layout.row(layout.box(14, 14, colour), words(name, bold=True)),
+        layout.row(layout.box(14, 14, colour), name),
         layout.over(Block(_SIDE, _SIDE, draw), layout.box(_SIDE, _SIDE, stroke=svg.MUTED)),
         words(f"paths per pixel: {1 if most == 1 else f'1 to {most:,}'}", fill=svg.MUTED),
     )
