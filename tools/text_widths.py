@@ -18,8 +18,7 @@ RANGES = (
 TARGET = Path(__file__).parents[1] / "course_utils" / "explorers" / "widths.py"
 HEAD = '''"""How wide characters of DejaVu Sans are, in 1/2048 of the font size; made by tools/text_widths.py."""
 
-# Each width and the characters that have it; none after the colon is the space. A letter with an accent
-# is left out where it is as wide as its base.
+# Each width and its characters (none: the space). A letter with an accent is left out where it is as wide as without.
 UNITS = 2048
 '''
 

@@ -21,6 +21,7 @@ from course_utils.explorers.description import Control, Description, Picture
 _KERNEL, _NUMBERS = secrets.token_hex(4), count()
 _MARKED, _UNMARKED = f"3px solid {svg.VERMILION}", "3px solid transparent"
 _CUSTOM = "your own"
+_FAR = (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384)  # steps at which a way out is sought
 _REST = 0.25  # seconds without a movement before something is measured
 _PAUSE = 0.05  # seconds between two pieces of work that an idle kernel does
 
@@ -168,8 +169,8 @@ class Explorer(ipywidgets.VBox):
         for name in sorted(free, key=lambda name: name not in self._moved[:1]):
             offered = _offered(self.controls[name])
             here = offered.index(values[name]) if values[name] in offered else 0
-            near = sorted(range(len(offered)), key=lambda i, here=here: abs(i - here))[1:]
-            for value in (offered[i] for i in near[:32] + near[32::16]):
+            near = (here + way * steps for steps in _FAR for way in (-1, 1))
+            for value in (offered[i] for i in near if 0 <= i < len(offered)):
                 with suppress(Exception):
                     self.description.draw({**values, name: value}, self.data)
                     yield name, value
@@ -204,10 +205,10 @@ def _widget(control: Control) -> ipywidgets.ValueWidget:
 def _player(slider: ipywidgets.IntSlider) -> ipywidgets.HBox:
     """Play, pause and stop buttons that move the slider a step every 300 milliseconds, with a label in words."""
     play = ipywidgets.Play(value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=300)
-    play.links = [  # in the browser, so that a step costs the kernel nothing but the redraw
-        ipywidgets.jslink((play, "value"), (slider, "value")),
-        ipywidgets.jslink((slider, "max"), (play, "max")),
-    ]
+    links = ((play, "value"), (slider, "value")), ((slider, "max"), (play, "max"))
+    play.links = [
+        ipywidgets.jslink(*link) for link in links
+    ]  # a step costs the kernel nothing but the redraw
     return ipywidgets.HBox([ipywidgets.Label(f"play {slider.description}"), play])
 
 
@@ -223,11 +224,11 @@ def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
     return ipywidgets.GridBox(list(widgets), layout=grid)
 
 
-def _offered(control: ipywidgets.ValueWidget) -> list[Any]:
-    """All values of a control, in their order."""
+def _offered(control: ipywidgets.ValueWidget) -> Sequence[Any]:
+    """All values of a control, in their order; of a slider of fractions, along which no way out is sought, its own."""
     if hasattr(control, "max"):
-        steps = round((control.max - control.min) / control.step)
-        return [round(control.min + n * control.step, 9) for n in range(steps + 1)]
+        whole = isinstance(control, ipywidgets.IntSlider)
+        return range(control.min, control.max + 1, control.step) if whole else [control.value]
     return [o[1] if isinstance(o, tuple) else o for o in getattr(control, "options", (False, True))]
 
 

@@ -234,16 +234,17 @@ def _grids(reach: Reach, state: dict[str, Any], lens: _Frame) -> Block:
 
 
 def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
-    inside, whole = range(reach.size), frame.box((0, reach.size), (0, reach.size))
-    taps = [(row, column) for row in state["rows"] for column in state["columns"]]
-    read = [(row, column) for row, column in taps if row in inside and column in inside]
+    whole, inside = frame.box((0, reach.size), (0, reach.size)), range(reach.size)
+    seen = svg.rect(*frame.window(state), _PIXEL)
+    if frame.cell >= 4:  # else it is a map, in which single pixels would not be seen
+        taps = [(row, column) for row in state["rows"] for column in state["columns"]]
+        read = [(row, column) for row, column in taps if row in inside and column in inside]
+        seen = frame.pixels(read, _PIXEL) + frame.pixels(sorted(set(taps) - set(read)), _ZERO) + frame.grid()
     return (
         svg.rect(frame.x, frame.y, frame.side, frame.side, svg.RAISED)
         + svg.rect(*whole, svg.SURFACE)
         + _unread_strips(frame, reach)
-        + frame.pixels(read, _PIXEL)
-        + frame.pixels(sorted(set(taps) - set(read)), _ZERO)
-        + frame.grid()
+        + seen
         + svg.rect(*whole, stroke=svg.MUTED, stroke_width=1.5)
         + svg.rect(*frame.window(state), stroke=svg.VERMILION, stroke_width=2)
     )

@@ -102,11 +102,13 @@ def opened(describe: Callable[[Values], Description], initial: Values, data: Val
 
 
 def opener(describe: Callable[[Values], Description]) -> Callable[..., "Explorer"]:
-    """The function that a notebook calls to open what is described: it has the docstring of `describe`."""
+    """The function that a notebook calls to open what is described: its docstring is that of `describe`."""
 
     def explorer(**initial: Any) -> "Explorer":
         return opened(describe, initial)
 
     explorer.__name__ = explorer.__qualname__ = describe.__module__.rpartition(".")[2] + "_explorer"
-    explorer.__doc__, explorer.__module__ = describe.__doc__, describe.__module__
+    raised = "Raises ValueError for a name or value that the controls do not offer."
+    explorer.__doc__ = f"{describe.__doc__.rstrip()}\n    {raised}\n    "
+    explorer.__module__ = describe.__module__
     return explorer

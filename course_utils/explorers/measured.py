@@ -28,8 +28,7 @@ from course_utils import data, models
 from course_utils.explorers import network, residual
 from course_utils.explorers.description import MEASURED
 from course_utils.explorers.receptive_field import BOX, SIZE, TRAINED, UNTRAINED
-from course_utils.geometry import LayerTable, effective_receptive_field, layer_table
-from course_utils.geometry.table import LayerRow
+from course_utils.geometry import LayerRow, LayerTable, effective_receptive_field, layer_table
 from course_utils.measurements import layer_signals, main_path
 from course_utils.metrics import target_ranks
 from course_utils.models.imagenet import ImageNetClassifier

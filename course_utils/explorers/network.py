@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
-from course_utils.geometry.fields import ReceptiveField
-from course_utils.geometry.table import LayerRow
+from course_utils.geometry import LayerRow, ReceptiveField
 from course_utils.words import shape, short
 
 ROWS = ("blocks", "layers")
@@ -118,8 +117,7 @@ def draw_network(values: Values, data: Values) -> Picture:
 def _details(name: str, row: LayerRow) -> Block:
     """The selected row in exact numbers, on two lines."""
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
-    field = row.receptive_field
-    seen = "there is no single receptive field"
+    field, seen = row.receptive_field, "there is no single receptive field"
     if field:
         seen = f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"
         seen = "sees the whole input" if field.stride == (0, 0) else seen

@@ -155,8 +155,7 @@ def document(width: float, height: float, title: str, *body: str) -> str:
     return tag("svg", "".join(body), title, xmlns="http://www.w3.org/2000/svg", **frame, **words)
 
 
-# A CSS variable, and what stands for it where the theme does not say
-_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")
+_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")  # of the theme, and its fallback
 
 
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:

@@ -1,7 +1,6 @@
 """How wide characters of DejaVu Sans are, in 1/2048 of the font size; made by tools/text_widths.py."""
 
-# Each width and the characters that have it; none after the colon is the space. A letter with an accent
-# is left out where it is as wide as its base.
+# Each width and its characters (none: the space). A letter with an accent is left out where it is as wide as without.
 UNITS = 2048
 REGULAR = r"""
 366:ⁱ 503:⁽⁾₍₎ 563:' 569:ijlı 582:ł 604:IJΙ 651:,.·‘’‚‛ 685:․ 690:/:;\|¦ 693:ι 700:ŀ 721:fſ 739:-­‐ 768:ľ
