@@ -293,11 +293,11 @@ def _show(bar: tqdm, history: History) -> None:
 
 
 def _divergence(loss: float, history: History, rate: float, images: Tensor) -> str:
-    what = f"Stopped at step {len(history.losses) + 1}: the loss is {loss}, not a finite number"
+    what = f"Stopped at step {len(history.losses) + 1}: the loss is {loss}"
     if not images.isfinite().all():
-        return f"{what}, since `augment` gave an image with pixels that are not."
+        return f"{what}, since `augment` gave an image with pixels that are no finite numbers."
     if history.losses:
-        return f"{what}; try a learning_rate below the {rate:.3g} that it had reached."
+        return f"{what}; try a learning_rate below {rate:.3g}, reached there."
     return f"{what}, though no weight was changed yet: look at the model's weights and at the loss function."
 
 

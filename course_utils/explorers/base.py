@@ -1,44 +1,27 @@
 """An explorer in JupyterLab: the controls of its description as widgets, and a view of what it draws.
 
-An explorer in fifteen lines:
-
-    from course_utils.explorers import layout, svg
-    from course_utils.explorers.base import Explorer
-    from course_utils.explorers.description import Description, Picture, slider
-
-    def draw_square(values, data) -> Picture:
-        side = values["side"]
-        if side == 13:
-            raise ValueError("A square of side 13 brings bad luck.")
-        blocks = layout.words(f"area {side**2}"), layout.box(20 * side, 20 * side, svg.BLUE)
-        return Picture(layout.page(f"A square of side {side}.", *blocks), {"area": side**2})
-
-    square = Description("A square and its area.", {"side": slider("side", 5, 1, 20)}, draw_square)
-
-`Explorer(square).set(side=13)` shows the sentence, and the way out that the base found by trying the function
-itself: "Move side to 12." The function runs several times per second, so what is slow is data.
+Where a setting is impossible it shows the drawing function's sentence, and the way out that it found by trying
+the function itself. So that function runs several times per second, and what is slow is data.
 """
-
-from __future__ import annotations
 
 import asyncio
 import base64
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count, islice
 from typing import Any
 
 import ipywidgets
 
-from course_utils.explorers import layout
-from course_utils.explorers import svg as svg_text
+from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Control, Description, Picture
 
 # One page of JupyterLab holds the pictures of several kernels: an id that two of them used would be the hidden tab's.
 _KERNEL, _NUMBERS = secrets.token_hex(4), count()
-_MARKED, _UNMARKED = f"3px solid {svg_text.VERMILION}", "3px solid transparent"
+_MARKED, _UNMARKED = f"3px solid {svg.VERMILION}", "3px solid transparent"
 _CUSTOM = "your own"
+_FAR = (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384)  # steps at which a way out is sought
 _REST = 0.25  # seconds without a movement before something is measured
 _PAUSE = 0.05  # seconds between two pieces of work that an idle kernel does
 
@@ -64,47 +47,39 @@ class Explorer(ipywidgets.VBox):
         prepare: Iterable[str] = (),
     ) -> None:
         self.description, self.data = description, {} if data is None else data
-        self.title, self.presets = description.title, dict(description.presets)
+        self.title, self.presets = description.title, description.presets
         self.controls = {name: _widget(control) for name, control in description.controls.items()}
-        self.state: dict[str, Any] = {}
-        self.svg, self.problem, self.ways_out, self.marked = "", None, {}, ()
-        self._ids, self._quiet, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", False, set()
-        self._names, self._moved, self._followed = tuple(self.controls), (), {}
-        self._pending: asyncio.TimerHandle | None = None
+        self.state, self._pending, self._drawing = {}, None, False
+        self._ids, self._followed, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", {}, set()
         if self.presets:
             offered = (_CUSTOM, *self.presets)
             preset = ipywidgets.Dropdown(options=offered, value=_CUSTOM, description="preset")
             self.controls = {"preset": preset, **self.controls}
         self.view = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%", overflow="auto"))
         extras = [_player(self.controls[description.play])] if description.play else []
-        shown = [*self.controls.values(), *extras]
-        super().__init__([_control_panel(shown), self.view], layout=ipywidgets.Layout(width="100%"))
+        panel = _control_panel([*self.controls.values(), *extras])
+        super().__init__([panel, self.view], layout=ipywidgets.Layout(width="100%"))
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._on_move(name), "value")
-        self._redraw()
-        _prepare_when_idle(self.data[key] for key in prepare)
+        self._show(self.values, ())
+        _after_pause(_PAUSE, self._prepare, iter(prepare))
         if initial:
             self.set(**initial)
             self.measure()
 
-    def draw(self, values: Mapping[str, Any]) -> Picture:
-        """The picture at these values of the controls; raises ValueError where there is none."""
-        return self.description.draw(values, self.data)
-
-    def measure(self) -> Explorer:
+    def measure(self) -> "Explorer":
         """Measure at once what the present picture waits for, and show it."""
-        waiting = self.state.get("waiting")
-        if waiting:
+        if waiting := self.state.get("waiting"):
             self.data[waiting]
-            self._redraw()
+            self._show(self.values, self._moved)
         return self
 
     @property
     def values(self) -> dict[str, Any]:
         """The controls' values, as the drawing function receives them."""
-        return {name: self.controls[name].value for name in self._names}
+        return {name: self.controls[name].value for name in self.description.controls}
 
-    def set(self, **values: Any) -> Explorer:
+    def set(self, **values: Any) -> "Explorer":
         """Set several controls and redraw once.
 
         Raises ValueError, and changes nothing, for a name that is no control and for a value that a control
@@ -114,131 +89,99 @@ class Explorer(ipywidgets.VBox):
         for name, value in values.items():
             if name not in self.controls:
                 raise ValueError(f"There is no control {name!r}; there are {', '.join(self.controls)}.")
-            _check_offered(name, self.controls[name], value, self._limited)
+            _check_offered(name, self.controls[name], value, name in self._limited)
         values.pop("preset", None)
-        with self._without_redraw():
-            for name, value in values.items():
-                if name in self._limited:
-                    _make_room(self.controls[name], value)
-                self.controls[name].value = value
-        self._moved = tuple(values)
-        self._redraw()
+        self._show(self.values | values, tuple(values))
         return self
 
     def png(self, width: int = 1320) -> bytes:
         """The picture as PNG in the light theme, `width` pixels wide."""
-        return svg_text.to_png(self.svg, width)
+        return svg.to_png(self.svg, width)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs) or {}
-        bundle["text/plain"] = self.title
-        bundle["image/png"] = base64.b64encode(self.png()).decode()
-        return bundle
+        return bundle | {"text/plain": self.title, "image/png": base64.b64encode(self.png()).decode()}
 
     def __repr__(self) -> str:
         return self.title
 
+    def _prepare(self, keys: Iterator[str]) -> None:
+        """Look a key up after each pause, so that no reader waits for it later, nor notices it meanwhile."""
+        for key in islice(keys, 1):
+            self.data[key]
+            _after_pause(_PAUSE, self._prepare, keys)
+
     def _on_move(self, name: str) -> None:
-        if self._quiet:
+        if self._drawing:
             return
         if name == "preset":
             self.set(**self.presets.get(self.controls["preset"].value, {}))
         else:
-            self._moved = (name,)
-            self._redraw()
+            self._show(self.values, (name,))
 
-    @contextmanager
-    def _without_redraw(self) -> Iterator[None]:
-        before, self._quiet = self._quiet, True
+    def _show(self, wanted: dict[str, Any], moved: tuple[str, ...]) -> None:
+        """Draw the picture at these values, or the nearest that its limits allow, and move the controls there."""
+        self._drawing, self._moved = True, moved
         try:
-            yield
-        finally:
-            self._quiet = before
-
-    def _follow(self) -> None:
-        """Move the controls that another one takes along."""
-        after = self.description.follow(self._followed, self.values, self._moved, self.data)
-        with self._without_redraw():
-            for name in self._names:
-                if name in self._limited:
-                    _make_room(self.controls[name], after[name])
-                self.controls[name].value = after[name]
-        self._followed = after
-
-    def _redraw(self) -> None:
-        self._follow()
-        values = self.values
-        picture = self._picture(values)
-        with self._without_redraw():
-            for name, limit in picture.limits.items():
-                self._limited.add(name)
-                _limit(self.controls[name], limit)
-            if self.values != values:  # a limit has moved a control
-                picture = self._picture(self.values)
-            if self.presets:
-                self.controls["preset"].value = self._preset()
-            for name in self._names:
+            self._followed = self.description.follow(self._followed, wanted, moved, self.data)
+            wanted = {name: self._followed[name] for name in wanted}
+            picture = self._picture(wanted)
+            self._limited |= picture.limits.keys()
+            near = {n: _limit(self.controls[n], picture.limits.get(n), wanted[n]) for n in self._limited}
+            if wanted | near != wanted:
+                picture = self._picture(wanted | near)
+            for name, value in (wanted | near).items():
+                self.controls[name].value = value
                 self.controls[name].layout.border_left = _MARKED if name in self.marked else _UNMARKED
+            if self.presets:
+                at = (name for name, preset in self.presets.items() if self._is_at(preset))
+                self.controls["preset"].value = next(at, _CUSTOM)
+        finally:
+            self._drawing = False
         self.state, self.svg = picture.state, picture.svg
-        self.view.value = self.svg.replace(svg_text.UNIQUE, self._ids)
+        self.view.value = self.svg.replace(svg.UNIQUE, self._ids)
         if self._pending:
             self._pending.cancel()
         self._pending = _after_pause(_REST, self.measure) if self.state.get("waiting") else None
 
+    def _is_at(self, preset: Mapping[str, Any]) -> bool:
+        # A place within a setting, such as a position, makes no other setting of it.
+        return all(self.controls[n].value == v for n, v in preset.items() if n not in self._limited)
+
     def _picture(self, values: dict[str, Any]) -> Picture:
         self.problem, self.ways_out, self.marked = None, {}, ()
         try:
-            return self.draw(values)
+            return self.description.draw(values, self.data)
         except Exception as error:  # a reader who moves a slider must never meet a traceback
-            return self._explain(values, error)
-
-    def _preset(self) -> str:
-        values = self.values
-        for name, preset in self.presets.items():
-            if all(values[key] == value for key, value in preset.items() if key not in self._limited):
-                return name
-        return _CUSTOM
-
-    def _explain(self, values: dict[str, Any], error: Exception) -> Picture:
-        known = isinstance(error, ValueError)
-        self.problem = str(error) if known else f"This can't be drawn ({type(error).__name__}: {error})."
+            known = isinstance(error, ValueError)
+            self.problem = str(error) if known else f"This can't be drawn ({type(error).__name__}: {error})."
         self.ways_out = dict(islice(self._find_ways_out(values), 3))
         moves = [f"{self.controls[n].description or n} to {v}" for n, v in self.ways_out.items()]
-        named = [name for name in self._names if name in self.problem]
-        self.marked = tuple(self.ways_out or named or self._moved[:1] or self._names[-1:])
-        advice = f"No single move helps; begin with {' or '.join(self.marked)}."
-        if moves:
-            advice = f"Move {', or '.join(moves)}."
+        named = [name for name in values if name in self.problem]
+        self.marked = tuple(self.ways_out or named or self._moved[:1] or [*values][-1:])
+        begin = f"No single move helps; begin with {' or '.join(self.marked)}."
+        advice = f"Move {', or '.join(moves)}." if moves else begin
         return Picture(layout.problem_page(self.problem, advice), {"problem": self.problem})
 
     def _find_ways_out(self, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Single moves after which the picture can be drawn: the control moved last comes first."""
-        for name in sorted(self._names, key=lambda n: n not in self._moved[:1]):
-            for value in () if name in self._limited else _nearby(self.controls[name]):
+        free = [name for name in values if name not in self._limited]
+        for name in sorted(free, key=lambda name: name not in self._moved[:1]):
+            offered = _offered(self.controls[name])
+            here = offered.index(values[name]) if values[name] in offered else 0
+            near = (here + way * steps for steps in _FAR for way in (-1, 1))
+            for value in (offered[i] for i in near if 0 <= i < len(offered)):
                 with suppress(Exception):
-                    self.draw({**values, name: value})
+                    self.description.draw({**values, name: value}, self.data)
                     yield name, value
                     break
 
 
-def _after_pause(seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle | None:
+def _after_pause(seconds: float, act: Callable, *given: Any) -> asyncio.TimerHandle | None:
     """Call `act` in so many seconds, once no cell is running; outside of a notebook there is no loop: None."""
     with suppress(RuntimeError):
-        return asyncio.get_running_loop().call_later(seconds, act)
+        return asyncio.get_running_loop().call_later(seconds, act, *given)
     return None
-
-
-def _prepare_when_idle(work: Iterator[Any]) -> None:
-    """Take the next item of `work` after a pause, again and again, so that no reader has to wait for it later.
-
-    An item takes less time than a reader notices, since a control moved meanwhile is answered after it.
-    """
-
-    def do_next() -> None:
-        for _ in islice(work, 1):
-            _prepare_when_idle(work)
-
-    _after_pause(_PAUSE, do_next)
 
 
 def _widget(control: Control) -> ipywidgets.ValueWidget:
@@ -246,13 +189,14 @@ def _widget(control: Control) -> ipywidgets.ValueWidget:
     said = {"value": control.value, "description": control.label}
     if control.kind == "switch":
         return ipywidgets.Checkbox(**said, indent=False)
-    plain = all(words == str(value) for words, value in control.options)
-    options = [value for _, value in control.options] if plain else control.options
+    if control.options:
+        plain = all(words == str(value) for words, value in control.options)
+        said["options"] = [value for _, value in control.options] if plain else control.options
     if control.kind == "choice":
-        return ipywidgets.Dropdown(**said, options=options)
+        return ipywidgets.Dropdown(**said)
     said["continuous_update"] = not control.at_rest
     if control.kind == "choice_slider":
-        return ipywidgets.SelectionSlider(**said, options=options)
+        return ipywidgets.SelectionSlider(**said)
     numbers = {"min": control.low, "max": control.high, "step": control.step}
     whole = all(isinstance(v, int) for v in (control.value, *numbers.values()))
     return (ipywidgets.IntSlider if whole else ipywidgets.FloatSlider)(**said, **numbers)
@@ -261,20 +205,18 @@ def _widget(control: Control) -> ipywidgets.ValueWidget:
 def _player(slider: ipywidgets.IntSlider) -> ipywidgets.HBox:
     """Play, pause and stop buttons that move the slider a step every 300 milliseconds, with a label in words."""
     play = ipywidgets.Play(value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=300)
-    play.links = [  # in the browser, so that a step costs the kernel nothing but the redraw
-        ipywidgets.jslink((play, "value"), (slider, "value")),
-        ipywidgets.jslink((slider, "max"), (play, "max")),
-    ]
+    links = ((play, "value"), (slider, "value")), ((slider, "max"), (play, "max"))
+    play.links = [
+        ipywidgets.jslink(*link) for link in links
+    ]  # a step costs the kernel nothing but the redraw
     return ipywidgets.HBox([ipywidgets.Label(f"play {slider.description}"), play])
 
 
 def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
     """The controls in as many columns as the cell is wide, with descriptions that are never cut off."""
-    described = [w.description for w in widgets if getattr(w, "description", "")]
-    label = max((svg_text.text_width(d, 13) for d in described), default=0) + 8
+    label = max(svg.text_width(getattr(widget, "description", ""), 13) for widget in widgets) + 8
     for widget in widgets:
-        widget.layout.width = "auto"
-        widget.layout.border_left = _UNMARKED
+        widget.layout.width, widget.layout.border_left = "auto", _UNMARKED
         if not isinstance(widget, (ipywidgets.Checkbox, ipywidgets.HBox)):
             widget.style.description_width = f"{label:.0f}px"
     columns = f"repeat(auto-fill, minmax({label + 200:.0f}px, 1fr))"
@@ -282,55 +224,34 @@ def _control_panel(widgets: Sequence[ipywidgets.Widget]) -> ipywidgets.GridBox:
     return ipywidgets.GridBox(list(widgets), layout=grid)
 
 
-def _offers(control: ipywidgets.ValueWidget) -> list[Any]:
-    return [option[1] if isinstance(option, tuple) else option for option in control.options]
+def _offered(control: ipywidgets.ValueWidget) -> Sequence[Any]:
+    """All values of a control, in their order; of a slider of fractions, along which no way out is sought, its own."""
+    if hasattr(control, "max"):
+        whole = isinstance(control, ipywidgets.IntSlider)
+        return range(control.min, control.max + 1, control.step) if whole else [control.value]
+    return [o[1] if isinstance(o, tuple) else o for o in getattr(control, "options", (False, True))]
 
 
-def _check_offered(name: str, control: ipywidgets.ValueWidget, value: Any, limited: set[str]) -> None:
+def _check_offered(name: str, control: ipywidgets.ValueWidget, value: Any, limited: bool) -> None:
     """Raises ValueError where the control can't take the value; a range that depends on others is open."""
-    if hasattr(control, "options"):
-        fits, allowed = name in limited or value in _offers(control), ", ".join(map(str, _offers(control)))
-    elif hasattr(control, "max"):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        whole = not isinstance(control, ipywidgets.IntSlider) or isinstance(value, int)
-        fits = number and whole and control.min <= value and (name in limited or value <= control.max)
+    if hasattr(control, "max"):
+        numbers = int if isinstance(control, ipywidgets.IntSlider) else int | float
+        fits = isinstance(value, numbers) and not isinstance(value, bool) and control.min <= value
+        fits = fits and (limited or value <= control.max)
         allowed = f"a number from {control.min} to {control.max}"
+    elif hasattr(control, "options"):
+        fits, allowed = limited or value in _offered(control), ", ".join(map(str, _offered(control)))
     else:
-        fits, allowed = isinstance(value, type(control.value)), f"a {type(control.value).__name__}"
+        fits, allowed = isinstance(value, bool), "True or False"
     if not fits:
         raise ValueError(f"{name} can't be {value!r}; it can be {allowed}.")
 
 
-def _make_room(control: ipywidgets.ValueWidget, value: Any) -> None:
-    """Let a limited control take a value that fits only once the other controls have been set."""
+def _limit(control: ipywidgets.ValueWidget, limit: Any, value: Any) -> Any:
+    """Let a control offer no more than its new limit, if there is one; the nearest to `value` that it then has."""
     if hasattr(control, "max"):
-        control.max = max(control.max, value)
-    elif value not in _offers(control):
-        control.options = (*control.options, value)
-
-
-def _limit(control: ipywidgets.ValueWidget, limit: Any) -> None:
-    if hasattr(control, "max"):
-        control.max = max(limit, control.min)
-        return
-    if tuple(control.options) != tuple(limit):
-        kept = control.value
+        control.max = control.max if limit is None else max(limit, control.min)
+        return min(value, control.max)
+    if limit and tuple(control.options) != tuple(limit):
         control.options = limit
-        if kept in _offers(control):
-            control.value = kept
-
-
-def _nearby(control: ipywidgets.ValueWidget) -> Iterator[Any]:
-    """Other values of a control, the nearest first; at most a few dozen."""
-    if hasattr(control, "options"):
-        values = _offers(control)
-        here = values.index(control.value)
-        yield from sorted(
-            (v for v in values if v != control.value), key=lambda v: abs(values.index(v) - here)
-        )
-    elif hasattr(control, "max"):
-        for steps in (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384):
-            near = (control.value - steps * control.step, control.value + steps * control.step)
-            yield from (value for value in near if control.min <= value <= control.max)
-    elif isinstance(control.value, bool):
-        yield not control.value
+    return value if value in _offered(control) else _offered(control)[0]

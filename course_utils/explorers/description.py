@@ -3,11 +3,12 @@
 Needs nothing but Python, so that JupyterLab's kernel (`base.Explorer`) and a web page (Pyodide) show the same.
 """
 
-from __future__ import annotations
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+if TYPE_CHECKING:
+    from course_utils.explorers.base import Explorer
 
 Values = Mapping[str, Any]  # what controls stand on by their names, or what was measured by its key
 
@@ -46,56 +47,68 @@ class Control:
 class Description:
     """An explorer: what it is called, its controls, its presets, and `draw(values, data)`.
 
-    `draw` depends on its two arguments alone and raises nothing but ValueError. `values` maps the controls'
-    names to their values; `data` maps keys to what torch has measured (see `course_utils.explorers.measured`),
-    and `needs(values)` names those without which a setting can't be drawn; a picture that would say more with
-    a key that is missing names it in its state as `waiting`. Where one control takes others along,
-    `follow(before, values, moved, data)` returns the values to take once the controls in `moved` were moved;
-    what else it returns is its memory, which comes back in `before`, empty at first. `play` names a slider that
-    moves by itself when asked to.
+    `values` maps the controls' names to their values, `data` keys to what torch has measured (see `measured`).
+    `draw` depends on these alone and raises nothing but ValueError; a picture that would say more with a key that
+    is missing names it in its state as `waiting`. Where one control takes others along, `follow(before, values,
+    moved, data)` returns the values to take once the controls in `moved` were moved; what else it returns is its
+    memory, which comes back in `before`, empty at first. `play` names a slider that moves by itself when asked to,
+    `prepare` the keys that an idle kernel looks up before a reader asks for them.
     """
 
     title: str
     controls: Mapping[str, Control]
-    draw: Callable[[Mapping[str, Any], Mapping[str, Any]], Picture]
-    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    needs: Callable[[Mapping[str, Any]], Sequence[str]] = lambda values: ()
+    draw: Callable[[Values, Values], Picture]
+    presets: Mapping[str, Values] = field(default_factory=dict)
     follow: Callable[..., dict[str, Any]] = lambda before, values, moved, data: dict(values)
     play: str = ""
+    prepare: Iterable[str] = ()
 
     @property
     def values(self) -> dict[str, Any]:
         """What the controls stand on at first."""
         return {name: control.value for name, control in self.controls.items()}
 
-    def as_data(self) -> dict[str, Any]:
-        """Title, controls, presets and play as what JSON can hold, for a page that makes its own controls."""
-        controls = [{"name": name, **vars(control)} for name, control in self.controls.items()]
-        presets = {name: dict(preset) for name, preset in self.presets.items()}
-        return {"title": self.title, "controls": controls, "presets": presets, "play": self.play}
 
-
-def slider(
-    label: str, value: float, low: float, high: float, step: float = 1, at_rest: bool = False
-) -> Control:
+def slider(label: str, value: float, low: float, high: float, step: float = 1) -> Control:
     """A slider of whole numbers, or of floats where one of the numbers is a float."""
-    return Control("slider", label, value, low, high, step, at_rest=at_rest)
+    return Control("slider", label, value, low, high, step)
 
 
-def choice(label: str, options: Sequence[Any], value: Any) -> Control:
-    """A dropdown; `options` are values, or (words, value) pairs."""
-    return Control("choice", label, value, options=_pairs(options))
+def choice(label: str, options: Iterable, value: Any, slides: bool = False, at_rest: bool = False) -> Control:
+    """A dropdown, or a slider over a few values; `options` are values, or (words, value) pairs."""
+    pairs = tuple(option if isinstance(option, tuple) else (str(option), option) for option in options)
+    return Control("choice_slider" if slides else "choice", label, value, options=pairs, at_rest=at_rest)
 
 
-def choice_slider(label: str, options: Sequence[Any], value: Any, at_rest: bool = False) -> Control:
-    """A slider over a few values that are not evenly spaced numbers."""
-    return replace(choice(label, options, value), kind="choice_slider", at_rest=at_rest)
+class Measured(dict):
+    """Measures what is looked up with `[key]` and keeps it; `get` and `in` see only what is there already."""
+
+    def __missing__(self, key: str) -> Any:
+        from course_utils.explorers.measured import measure  # torch, which most pictures can do without
+
+        self[key] = measure(key)
+        return self[key]
 
 
-def switch(label: str, value: bool) -> Control:
-    """A box to tick."""
-    return Control("switch", label, value)
+MEASURED = Measured()
 
 
-def _pairs(options: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(option if isinstance(option, tuple) else (str(option), option) for option in options)
+def opened(describe: Callable[[Values], Description], initial: Values, data: Values = MEASURED) -> "Explorer":
+    """An explorer whose controls stand on `initial`; raises ValueError for a name or value that is not offered."""
+    from course_utils.explorers.base import Explorer
+
+    described = describe(data)
+    return Explorer(described, data, initial, described.prepare)
+
+
+def opener(describe: Callable[[Values], Description]) -> Callable[..., "Explorer"]:
+    """The function that a notebook calls to open what is described: its docstring is that of `describe`."""
+
+    def explorer(**initial: Any) -> "Explorer":
+        return opened(describe, initial)
+
+    explorer.__name__ = explorer.__qualname__ = describe.__module__.rpartition(".")[2] + "_explorer"
+    raised = "Raises ValueError for a name or value that the controls do not offer."
+    explorer.__doc__ = f"{describe.__doc__.rstrip()}\n    {raised}\n    "
+    explorer.__module__ = describe.__module__
+    return explorer

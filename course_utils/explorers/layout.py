@@ -1,19 +1,13 @@
 """Blocks that know their size, and rows, columns and tables of them: pictures without coordinates.
 
-    heads = [words("layer", bold=True), words("weights", bold=True)]
-    rows = [[words("conv1"), bar(0.2, 100, svg.BLUE)], [words("conv2"), bar(1, 100, svg.BLUE)]]
-    page("Two layers and their weights.", words("LeNet-5", size=16), table([heads, *rows], "ll"))
-
 What changes with a slider has a `least` width, in pixels or as the widest words that may stand there, so that
 nothing beside it moves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
-from html import escape
 from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
-from typing import NamedTuple
+from textwrap import wrap
+from typing import Any, NamedTuple
 
 from course_utils.explorers import svg
 
@@ -35,31 +29,19 @@ def space(width: float = 0, height: float = 0) -> Block:
     return Block(width, height, lambda x, y: "")
 
 
-def words(
-    *lines: object,
-    size: float = svg.SIZE,
-    bold: bool = False,
-    fill: str = svg.TEXT,
-    align: str = "l",
-    least: float | str = 0,
-    most: float | None = None,
-    pitch: float = 0,
-) -> Block:
-    """Lines of one style, `pitch` pixels apart, at most `most` pixels wide ("…" ends what is cut off).
+def words(*lines: object, align: str = "l", least: float | str = 0, most: float = 0, **style: Any) -> Block:
+    """Lines of one style (size, bold, fill), `pitch` pixels apart; "…" ends what is wider than `most` pixels.
 
     `align` is l, c or r; `least` a width, or words of that width.
     """
-    texts = [str(line) if most is None else svg.ellipsis(str(line), most, size, bold) for line in lines]
-    width = max([width_of(least, size, bold), *(svg.text_width(text, size, bold) for text in texts)])
-    pitch, share = pitch or LEADING * size, _SHARE[align]
-    style = svg.text_style(size, _ANCHOR[align], bold, fill)
+    size, pitch, share = style.pop("size", svg.SIZE), style.pop("pitch", 0), _SHARE[align]
+    font, pitch = (size, style.get("bold", False)), pitch or LEADING * size
+    texts = [svg.ellipsis(str(line), most, *font) if most else str(line) for line in lines]
+    width = max([width_of(least, *font), *(svg.text_width(text, *font) for text in texts)])
+    style = {"font_size": size, "fill": svg.TEXT, "text_anchor": _ANCHOR[align], "pitch": pitch, **style}
 
     def draw(x: float, y: float) -> str:
-        x, y = x + share * width, y + pitch / 2 + 0.36 * size
-        if len(texts) == 1:
-            return svg.tag("text", escape(texts[0]), x=x, y=y, **style) if texts[0] else ""
-        each = [svg.tag("text", escape(text), x=x, y=y + i * pitch) for i, text in enumerate(texts) if text]
-        return svg.tag("g", "".join(each), **style)  # what they share is said once
+        return svg.text(x + share * width, y + pitch / 2 + 0.36 * size, *texts, **style)
 
     return Block(width, len(texts) * pitch, draw)
 
@@ -69,30 +51,22 @@ def width_of(least: float | str, size: float = svg.SIZE, bold: bool = False) -> 
     return svg.text_width(least, size, bold) if isinstance(least, str) else least
 
 
-def box(width: float, height: float, fill: str = "none", stroke: str | None = None, **style: object) -> Block:
+def box(width: float, height: float, fill: str = "none", **style: object) -> Block:
     """A rectangle; `style` as in `svg.rect`."""
-    return Block(width, height, lambda x, y: svg.rect(x, y, width, height, fill, stroke, **style))
+    return Block(width, height, lambda x, y: svg.rect(x, y, width, height, fill, **style))
 
 
 def bar(fraction: float, width: float, fill: str, height: float = 12, title: str = "") -> Block:
     """A horizontal bar that fills `fraction` (0 to 1) of its track; more than nothing shows as a hairline."""
     filled = max(min(fraction, 1) * width, 1) if fraction > 0 else 0
-    radius = 2 if filled > 4 else None
-    track = box(width, height, svg.RAISED, rx=2)
+    track, radius = box(width, height, svg.RAISED, rx=2), 2 if filled > 4 else None
     return over(track, box(filled, height, fill, rx=radius, title=title)) if filled else track
 
 
-def chip(
-    text: str,
-    size: Sequence[float],
-    stroke: str,
-    fill: str = svg.SURFACE,
-    bold: bool = False,
-    title: str = "",
-) -> Block:
+def chip(text: str, size: Sequence[float], stroke: str, bold: bool = False, **style: object) -> Block:
     """Words in a frame with round corners, of `size` (width, height)."""
-    frame = box(*size, fill, stroke, rx=4, stroke_width=2 if bold else 1.5, title=title)
-    return over(frame, words(text, bold=bold, align="c", least=size[0], pitch=size[1]))
+    style = {"fill": svg.SURFACE, "stroke": stroke, "rx": 4, "stroke_width": 2 if bold else 1.5, **style}
+    return over(box(*size, **style), words(text, bold=bold, align="c", least=size[0], pitch=size[1]))
 
 
 def over(*blocks: Block) -> Block:
@@ -106,32 +80,14 @@ def shift(block: Block, right: float = 0, down: float = 0) -> Block:
     return Block(block.width + right, block.height + down, lambda x, y: block.draw(x + right, y + down))
 
 
-def row(*blocks: Block, gap: float = 8, align: str = "c") -> Block:
+def row(*blocks: Block | str, gap: float = 8, align: str = "c") -> Block:
     """Blocks beside each other; `align` is l (tops on a line), c or r (bottoms)."""
-    width, height = fsum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)
-
-    def draw(x: float, y: float) -> str:
-        drawn = []
-        for block in blocks:
-            drawn.append(block.draw(x, y + _SHARE[align] * (height - block.height)))
-            x += block.width + gap
-        return "".join(drawn)
-
-    return Block(width, height, draw)
+    return table([blocks], "l" * len(blocks), gap, upright=align)
 
 
-def column(*blocks: Block, gap: float = 4, align: str = "l") -> Block:
+def column(*blocks: Block | str, gap: float = 4, align: str = "l") -> Block:
     """Blocks below each other; `align` is l, c or r."""
-    width, height = max(b.width for b in blocks), fsum(b.height for b in blocks) + gap * (len(blocks) - 1)
-
-    def draw(x: float, y: float) -> str:
-        drawn = []
-        for block in blocks:
-            drawn.append(block.draw(x + _SHARE[align] * (width - block.width), y))
-            y += block.height + gap
-        return "".join(drawn)
-
-    return Block(width, height, draw)
+    return table([[block] for block in blocks], align, down=gap)
 
 
 def table(
@@ -140,8 +96,13 @@ def table(
     gap: float = 10,
     least: Sequence[float | str] = (),
     pitch: float = 0,
+    down: float = 0,
+    upright: str = "c",
 ) -> Block:
-    """Rows of blocks, or words, in columns that are l, c or r; `least` are their widths, `pitch` that of rows."""
+    """Rows of blocks, or words, in columns that are l, c or r; `least` are their widths, `pitch` that of rows.
+
+    `gap` is what lies between columns, `down` between rows; in a row blocks stand `upright`: as `row` aligns them.
+    """
     cells = [
         [words(cell, align=align) if isinstance(cell, str) else cell for cell, align in zip(each, columns, strict=True)]
         for each in rows
@@ -149,25 +110,26 @@ def table(
     widths = [max(block.width for block in each) for each in zip(*cells, strict=True)]
     for i, width in enumerate(least):
         widths[i] = max(widths[i], width_of(width))
-    heights = [max(pitch, *(block.height for block in each)) for each in cells]
+    heights, up = [max(pitch, *(block.height for block in each)) for each in cells], _SHARE[upright]
 
     def draw(x: float, y: float) -> str:
         drawn = []
         for each, height in zip(cells, heights, strict=True):
             left = x
             for block, align, width in zip(each, columns, widths, strict=True):
-                across = left + _SHARE[align] * (width - block.width)
-                drawn.append(block.draw(across, y + (height - block.height) / 2))
+                place = left + _SHARE[align] * (width - block.width), y + up * (height - block.height)
+                drawn.append(block.draw(*place))
                 left += width + gap
-            y += height
+            y += height + down
         return "".join(drawn)
 
-    return Block(fsum(widths) + gap * (len(widths) - 1), fsum(heights), draw)
+    size = [fsum(each) + apart * (len(each) - 1) for each, apart in ((widths, gap), (heights, down))]
+    return Block(*size, draw)
 
 
-def legend(*entries: tuple[str, str], gap: float = 14) -> Block:
+def legend(*entries: tuple[str, str]) -> Block:
     """A row of (fill, words): a swatch and its meaning."""
-    return row(*(row(box(12, 12, fill, svg.LINE), words(said), gap=5) for fill, said in entries), gap=gap)
+    return row(*(row(box(12, 12, fill, stroke=svg.LINE), said, gap=5) for fill, said in entries), gap=14)
 
 
 def page(title: str, *blocks: Block, gap: float = 12) -> str:
@@ -179,8 +141,8 @@ def page(title: str, *blocks: Block, gap: float = 12) -> str:
 def problem_page(sentence: str, advice: str) -> str:
     """What stands in place of a picture that can't be drawn: the sentence, and the way out."""
     width = WIDTH - 2 * MARGIN
-    lines, more = (svg.wrap(said, width - 60, 16, True) for said in (sentence, advice))
-    said = column(words(*lines, size=16, bold=True), words(*more, size=16))
-    frame = box(width, said.height + 30, svg.SURFACE, svg.VERMILION, stroke_width=1.5, rx=6)
+    lines, more = wrap(sentence, 72), wrap(advice, 72)
+    said = column(words(*lines, size=16, bold=True, most=width - 40), words(*more, size=16, most=width - 40))
+    frame = box(width, said.height + 30, svg.SURFACE, stroke=svg.VERMILION, stroke_width=1.5, rx=6)
     edge = box(8, said.height + 30, svg.VERMILION)
     return page(f"{sentence} {advice}", over(frame, edge, shift(said, 26, 15)))

@@ -1,76 +1,51 @@
 """network_explorer: a whole network, layer by layer: what it holds, what it costs, what it sees."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, product
+from collections.abc import Iterator, Sequence
+from itertools import product
 from math import log10
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, choice_slider, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
-from course_utils.geometry.fields import ReceptiveField
-from course_utils.geometry.table import LayerRow
+from course_utils.geometry import LayerRow, ReceptiveField
 from course_utils.words import shape, short
 
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
-
-COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
 ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
 
 
 class Network(NamedTuple):
-    """A network of the course: how a reader makes it, what it takes, and the `size` that its paper took.
+    """What a network takes, and the `size` that its paper took."""
 
-    Layers whose names agree in their first `depth` parts are one block.
-    """
-
-    code: str
     in_channels: int = 3
     size: int = 224
-    depth: int = 3
 
 
-NETWORKS = {
-    "LeNet-5": Network("lenet5()", 1, 32),
-    "AlexNet": Network('alexnet("2012")', size=227),
-    "VGG-16": Network("vgg16()"),
-    "GoogLeNet": Network("googlenet()", depth=1),
-    "ResNet-18": Network("resnet18()", depth=2),
-    "ResNet-50": Network("resnet50()", depth=2),
-}
-
-
-def network_explorer(**initial: Any) -> Explorer:
-    """A network as a table: units, weights, connections, multiply-adds and receptive field of each layer.
-
-    `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or
-    "layers"), scale ("log" or "linear") and layer (the selected row). `state["code"]` is the call of
-    `layer_table` that gives these numbers.
-    Units, connections and multiply-adds are those of convolutions, pooling and linear layers, as in lecture 12.
-    Raises ValueError for a name or value that the controls do not offer.
-    """
-    from course_utils.explorers.base import Explorer
-    from course_utils.explorers.measured import MEASURED
-
-    return Explorer(describe(), MEASURED, initial, prepare=every_key())
+NETWORKS = {"LeNet-5": Network(1, 32), "AlexNet": Network(size=227)}
+NETWORKS |= dict.fromkeys(("VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50"), Network())
 
 
 def describe(data: Values | None = None) -> Description:
-    """Controls and drawing function; a setting needs its table."""
+    """A network as a table: units, weights, connections, multiply-adds and receptive field of each layer.
+
+    `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or
+    "layers"), scale ("log" or "linear") and layer (the selected row).
+    Units, connections and multiply-adds are those of convolutions, pooling and linear layers, as in lecture 12.
+    """
     controls = {
-        "network": choice("network", tuple(NETWORKS), "AlexNet"),
+        "network": choice("network", NETWORKS, "AlexNet"),
         # A table of a new size may take 50 ms where none is prepared.
-        "input_size": choice_slider("input size", SIZES, 227, at_rest=True),
+        "input_size": choice("input size", SIZES, 227, slides=True, at_rest=True),
         "rows": choice("rows", ROWS, "blocks"),
-        "scale": choice("bars", ("log", "linear"), "log"),
+        "scale": choice("bars", _SCALES, "log"),
         "layer": slider("selected row", 0, 0, 23),
     }
     title = "A network layer by layer: units, weights, connections, multiply-adds, receptive field."
-    return Description(title, controls, draw_network, needs=lambda v: [table_key(v)], follow=_follow)
+    return Description(title, controls, draw_network, follow=_follow, prepare=every_key())
+
+
+network_explorer = opener(describe)
 
 
 def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
@@ -86,51 +61,13 @@ def table_key(values: Values) -> str:
 
 def every_key() -> Iterator[str]:
     """The keys of all tables that the menus can ask for."""
-    for network, size, rows in product(NETWORKS, SIZES, ROWS):
-        yield table_key({"network": network, "input_size": size, "rows": rows})
+    return (f"table/{network}/{size}/{rows}" for network, size, rows in product(NETWORKS, SIZES, ROWS))
 
 
-def read_table(values: Values, data: Values) -> dict[str, Any]:
-    """`rows`, their `names`, `in_shape` and `total`; raises ValueError for a size that the network does not take.
-
-    `total` sums the rows that lecture 12 counts; its "params" are all parameters, batch normalisation's too.
-    """
-    found, size = data[table_key(values)], values["input_size"]
-    if "refused" in found:
-        raise ValueError(found["refused"])
-    rows, in_shape = (
-        tuple(_read_row(*row) for row in found["rows"]),
-        (NETWORKS[values["network"]].in_channels, size, size),
-    )
-    return {"in_shape": in_shape, "rows": rows, "names": tuple(found["names"]), "total": found["total"]}
-
-
-def _read_row(name: str, kind: str, in_shape: list, out_shape: list, *numbers: Any) -> LayerRow:
-    *numbers, field = numbers
+def _read_row(row: Sequence[Any]) -> LayerRow:
+    name, kind, in_shape, out_shape, *numbers, field = row
     seen = ReceptiveField(*map(tuple, field)) if field else None
     return LayerRow(name, kind, tuple(in_shape), tuple(out_shape), *numbers, receptive_field=seen)
-
-
-def block_of(layer: str, depth: int) -> str:
-    """The block that a layer belongs to: `block_of("layer1.0.conv2", 2)` is "layer1.0"."""
-    return ".".join(layer.split(".")[:depth])
-
-
-def blocks(table: Iterable[LayerRow], depth: int) -> list[list[LayerRow]]:
-    """The rows in runs of the same block."""
-    return [list(run) for _, run in groupby(table, lambda row: block_of(row.name, depth))]
-
-
-def spoken_names(rows: Iterable[LayerRow]) -> list[str]:
-    """What to call each layer: numbered by kind where its own name only says its place ("features.3")."""
-    names, weighted, pools = [], 0, 0
-    for row in rows:
-        weighted += row.kind in ("conv", "linear")
-        pools += row.kind == "pool"
-        word = {"conv": f"conv{weighted}", "linear": f"fc{weighted}", "pool": f"pool{pools}"}
-        placed = row.name.split(".")[0] in ("features", "classifier") or row.name.isdigit()
-        names.append(word.get(row.kind, row.name) if placed else row.name)
-    return names
 
 
 _ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
@@ -141,10 +78,18 @@ _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE,
 
 
 def draw_network(values: Values, data: Values) -> Picture:
-    """The picture of one setting; raises ValueError for a size that the network does not take."""
-    name, table = values["network"], read_table(values, data)
-    rows, total = table["rows"], table["total"]
-    selected = min(values["layer"], len(rows) - 1)
+    """The picture of one setting; raises ValueError for a size that the network does not take.
+
+    In its state `total` sums the rows; its "params" are all parameters, batch normalisation's too.
+    """
+    name, side, found = values["network"], values["input_size"], data[table_key(values)]
+    if "refused" in found:
+        raise ValueError(found["refused"])
+    rows, names, total = tuple(map(_read_row, found["rows"])), found["names"], found["total"]
+    in_shape, selected = (NETWORKS[name].in_channels, side, side), min(values["layer"], len(rows) - 1)
+    # Column by column: what a column's words share is said once, which halves the bytes.
+    shapes = words(*(shape(row.out_shape) for row in rows), fill=svg.MUTED, align="r", pitch=_PITCH)
+    measures = (_measure([getattr(row, m) for row in rows], m, values["scale"]) for m in _MEASURES)
     rule = layout.box(_ALL, 1, svg.LINE)
     lit = layout.shift(layout.box(_ALL, _PITCH, svg.RAISED, rx=3), 0, selected * _PITCH)
     sums = (layout.shift(words(short(total[m]), bold=True), _BAR + 5) for m in _MEASURES)
@@ -153,56 +98,37 @@ def draw_network(values: Values, data: Values) -> Picture:
     note = f" ({norms:,} of them in batch normalisation)" if norms else ""
     picture = layout.page(
         f"{name}: {total['params']:,} parameters, {total['macs']:,} multiply-adds.",
-        words(f"{name}, input {shape(table['in_shape'])}", size=16, bold=True),
+        words(f"{name}, input {shape(in_shape)}", size=16, bold=True),
         words(f"{total['params']:,} parameters{note}, {total['macs']:,} multiply-adds"),
-        _details(table["names"][selected], rows[selected]),
+        _details(names[selected], rows[selected]),
         layout.space(0, 4),
         _cells(*(words(head, bold=True) for head in ("layer", "output", *_MEASURES, "receptive field"))),
         rule,
-        layout.over(lit, _rows(table, values["scale"])),
+        layout.over(lit, _cells(words(*names, pitch=_PITCH), shapes, *measures, _fields(rows, side))),
         rule,
         _cells(words("total", bold=True), "", *sums, ""),
         layout.row(words(_SCALES[values["scale"]], fill=svg.MUTED), layout.legend(*key), gap=200),
         gap=3,
     )
-    state = {
-        **table,
-        "selected": selected,
-        "code": f"layer_table({NETWORKS[name].code}, {table['in_shape']})",
-    }
+    state = {"in_shape": in_shape, "rows": rows, "names": tuple(names), "total": total, "selected": selected}
     return Picture(picture, state, limits={"layer": len(rows) - 1})
 
 
 def _details(name: str, row: LayerRow) -> Block:
     """The selected row in exact numbers, on two lines."""
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
+    field, seen = row.receptive_field, "there is no single receptive field"
+    if field:
+        seen = f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"
+        seen = "sees the whole input" if field.stride == (0, 0) else seen
     first = f"{name}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} {row.units:,} units; "
     first += f"{row.weights:,} weights + {row.biases:,} biases"
-    second = f"{row.connections:,} connections, {row.macs:,} multiply-adds; {_seen(row)}"
+    second = f"{row.connections:,} connections, {row.macs:,} multiply-adds; {seen}"
     return layout.column(words(first, bold=True, most=_ALL), words(second, most=_ALL), gap=0)
-
-
-def _seen(row: LayerRow) -> str:
-    field = row.receptive_field
-    if field is None:
-        return "there is no single receptive field"
-    if field.stride == (0, 0):
-        return "sees the whole input"
-    return f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"
 
 
 def _cells(*cells: Block | str) -> Block:
     return layout.table([cells], "lrlllll", gap=8, least=_COLUMNS)
-
-
-def _rows(table: dict[str, Any], scale: str) -> Block:
-    """All rows, column by column: what a column's words share is said once, which halves the bytes."""
-    rows = table["rows"]
-    shapes = words(*(shape(row.out_shape) for row in rows), fill=svg.MUTED, align="r", pitch=_PITCH)
-    measures = (_measure([getattr(row, name) for row in rows], name, scale) for name in _MEASURES)
-    return _cells(
-        words(*table["names"], pitch=_PITCH), shapes, *measures, _fields(rows, table["in_shape"][1])
-    )
 
 
 def _measure(values: Sequence[int], name: str, scale: str) -> Block:
@@ -225,13 +151,12 @@ def _bars(shares: Sequence[float], width: float, fill: str) -> Block:
 
 def _fields(rows: Sequence[LayerRow], side: int) -> Block:
     """Receptive fields as bars against the input's side, in another colour where they are wider than it."""
-    said, inside, beyond = [], [], []
+    said, shares = [], []
     for row in rows:
         field = row.receptive_field
         whole = field is not None and field.stride[0] == 0
-        share = 0 if field is None else 1 if whole else field.size[0] / side
-        inside.append(share if share <= 1 else 0)
-        beyond.append(1 if share > 1 else 0)
+        shares.append(0 if field is None else 1 if whole else field.size[0] / side)
         said.append("" if field is None else "whole" if whole else str(field.size[0]))
-    bars = layout.over(_bars(inside, _FIELD_BAR, svg.GREEN), _bars(beyond, _FIELD_BAR, svg.VERMILION))
-    return layout.row(bars, words(*said, pitch=_PITCH), gap=5)
+    inside = _bars([share if share <= 1 else 0 for share in shares], _FIELD_BAR, svg.GREEN)
+    beyond = _bars([1 if share > 1 else 0 for share in shares], _FIELD_BAR, svg.VERMILION)
+    return layout.row(layout.over(inside, beyond), words(*said, pitch=_PITCH), gap=5)

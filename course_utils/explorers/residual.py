@@ -1,62 +1,45 @@
 """residual_explorer: the size of activations and gradients in every layer, with and without shortcuts."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, product
+from collections.abc import Iterator, Sequence
+from itertools import product
 from math import ceil, floor, log10
-from typing import TYPE_CHECKING, Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice_slider, slider, switch
+from course_utils.explorers.description import Control, Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
-
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
 
 DEPTHS = (8, 14, 20, 32, 44, 56)
 SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
 SEEDS = range(10)
 WIDTHS, STEM = (8, 16, 32), (5, 4, 2)  # small enough to run while a slider moves
 PRESETS = {
-    f"{'residual' if skip else 'plain'}, {'batch norm' if norm else 'no normalisation'}": {
-        "depth": 56, "skip": skip, "norm": norm, "scale": 1.0
-    }
-    for skip, norm in ((False, False), (False, True), (True, True), (True, False))
-}  # fmt: skip
+    f"{kind}, {norm}": {"depth": 56, "skip": kind == "residual", "norm": norm == "batch norm", "scale": 1.0}
+    for kind, norm in product(("plain", "residual"), ("no normalisation", "batch norm"))
+}
 
 
-def residual_explorer(**initial: Any) -> Explorer:
+def describe(data: Values | None = None) -> Description:
     """How large activations and gradients are in each layer of an untrained network, and of its twin.
 
     The networks are `resnet_cifar(depth, in_channels=1, widths=(8, 16, 32), stem=(5, 4, 2))` with `skip` and
     `norm`, built behind `torch.manual_seed(seed)`; the first 16 test images of Fashion-MNIST go through them.
     `initial` sets any of depth (8 to 56), skip, norm, scale (a factor on the first weights of all
     convolutions) and seed (0 to 9), or `preset`.
-    Raises ValueError for a name or value that the controls do not offer.
     Source: He et al. 2016, sections 4.1 and 4.2 (the argument about gradients; layer responses).
     """
-    from course_utils.explorers.base import Explorer
-    from course_utils.explorers.measured import MEASURED
-
-    # A fraction of a second, once; other scales and seeds when the kernel is idle or asked for them.
-    for key in islice(every_key(), 4 * len(DEPTHS)):
-        MEASURED[key]
-    return Explorer(describe(), MEASURED, initial, prepare=every_key())
-
-
-def describe(data: Values | None = None) -> Description:
-    """Controls and drawing function; a setting needs the signals of its network and of the twin."""
     controls = {
-        "depth": choice_slider("depth", DEPTHS, 20),
-        "scale": choice_slider("first weights ×", [(f"{scale:g}", scale) for scale in SCALES], 1.0),
+        "depth": choice("depth", DEPTHS, 20, slides=True),
+        "scale": choice("first weights ×", [(f"{s:g}", s) for s in SCALES], 1.0, slides=True),
         "seed": slider("seed", 0, SEEDS[0], SEEDS[-1]),
-        "skip": switch("shortcuts (residual)", True),
-        "norm": switch("batch normalisation", True),
+        "skip": Control("switch", "shortcuts (residual)", True),
+        "norm": Control("switch", "batch normalisation", True),
     }
     title = "Activations and gradients in each layer of a residual network and its plain twin."
-    return Description(title, controls, draw_signals, PRESETS, needs=signal_keys)
+    return Description(title, controls, draw_signals, PRESETS, prepare=every_key())
+
+
+residual_explorer = opener(describe)
 
 
 def signal_keys(values: Values) -> tuple[str, str]:
@@ -74,39 +57,34 @@ def every_key() -> Iterator[str]:
 
 _PLOT = (340, 240)  # pixels
 _KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
+_CHOSEN, _TWIN = (3, None), (1.5, "5 4")  # width and dashes of the curves
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_USUAL_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
+_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
 def draw_signals(values: Values, data: Values) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
     skip, (chosen, twin) = values["skip"], (data[key] for key in signal_keys(values))
     kind, normalised = _KIND[skip][0], f"with{'' if values['norm'] else 'out'} batch normalisation"
-    said = _sentences(chosen)
-    plots = {
-        "activations": "activation size (root mean square)",
-        "gradients": "gradient norm of the layer's weights",
-    }
+    said, (activations, gradients) = _sentences(chosen), (chosen[n] for n in ("activations", "gradients"))
     picture = layout.page(
         f"A {kind} network of {values['depth']} layers, {normalised}. {' '.join(said)}",
         words(f"{kind}, {values['depth']} layers, {normalised}, untrained", size=16, bold=True),
         _legend(skip),
-        layout.row(*(_plot(label, chosen[n], twin[n], skip) for n, label in plots.items()), gap=24),
+        layout.row(
+            _plot("activation size (root mean square)", activations, twin["activations"], skip),
+            _plot("gradient norm of the layer's weights", gradients, twin["gradients"], skip),
+            gap=24,
+        ),
         words(*said, pitch=24),
     )
-    state = {name: tuple(chosen[name]) for name in plots} | {
-        f"twin_{name}": tuple(twin[name]) for name in plots
-    }
-    first_to_last = _ratio(chosen["activations"][-1], chosen["activations"][0])
+    state = {"activations": activations, "gradients": gradients}
+    state = {n: tuple(v) for n, v in state.items()} | {f"twin_{n}": tuple(twin[n]) for n in state}
     ratios = {
-        "activation_ratio": first_to_last,
-        "gradient_ratio": _ratio(chosen["gradients"][0], chosen["gradients"][-1]),
+        "activation_ratio": activations[-1] / activations[0] if activations[0] else float("inf"),
+        "gradient_ratio": gradients[0] / gradients[-1] if gradients[-1] else float("inf"),
     }
     return Picture(picture, {**state, "loss": chosen["loss"], **ratios})
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b else float("inf")
 
 
 def _sentences(chosen: Values) -> tuple[str, str]:
@@ -138,26 +116,18 @@ def _compared(there: float, here: float, where: str) -> str:
 
 def _legend(skip: bool) -> Block:
     entries = []
-    for kind, meaning in ((skip, "chosen"), (not skip, "its twin: same weights")):
+    for kind, style, meaning in ((skip, _CHOSEN, "chosen"), (not skip, _TWIN, "its twin: same weights")):
         name, colour = _KIND[kind]
-        sample = _curve([(0, 0), (30, 0)], colour, kind == skip)
-        entries.append(layout.row(Block(30, 0, sample), words(f"{name} ({meaning})")))
+        sample = Block(30, 0, lambda x, y, end=(colour, *style): svg.line([(x, y), (x + 30, y)], *end))
+        entries.append(layout.row(sample, f"{name} ({meaning})"))
     return layout.row(*entries, gap=24)
-
-
-def _curve(
-    points: Sequence[tuple[float, float]], colour: str, is_chosen: bool
-) -> Callable[[float, float], str]:
-    """Draws a curve through points that are counted from the place where it is drawn."""
-    style = (3, None) if is_chosen else (1.5, "5 4")
-    return lambda x, y: svg.line([(x + a, y + b) for a, b in points], colour, *style)
 
 
 def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool) -> Block:
     """Both networks' curves over the layers, on a logarithmic axis."""
-    (width, height), (low, high) = _PLOT, _decades((*chosen, *twin))
-    layers = len(chosen)
-    step = ceil((high - low) / 8)
+    exponents = [log10(value) for value in (*chosen, *twin) if value > 0] or [0]
+    low, high = min(floor(min(exponents)), _DECADES[0]), max(ceil(max(exponents)), _DECADES[1])
+    (width, height), layers, step = _PLOT, len(chosen), ceil((high - low) / 8)
 
     def across(layer: float) -> float:
         return 8 + (layer - 1) / (layers - 1) * (width - 16)
@@ -168,30 +138,18 @@ def _plot(label: str, chosen: Sequence[float], twin: Sequence[float], skip: bool
     decades = range(ceil(low / step) * step, high + 1, step)
     ticks = [(upwards(10.0**d), f"10{str(d).translate(_SUPERSCRIPT)}") for d in decades]
     places = sorted({1, round(layers / 4), round(layers / 2), round(3 * layers / 4), layers})
-    stages = [
-        across(1 + stage * (layers - 1) // 3 + 0.5) for stage in (1, 2)
-    ]  # behind the stem, each has a third
-    curves = [
-        _curve(
-            [(across(n), height - upwards(v)) for n, v in enumerate(values, 1)], _KIND[kind][1], kind == skip
-        )
-        for values, kind in ((twin, not skip), (chosen, skip))
-    ]
+    stages = [across(1 + n * (layers - 1) // 3 + 0.5) for n in (1, 2)]  # behind the stem, each has a third
 
     def draw(x: float, y: float) -> str:
         bottom = y + height
-        lines = [svg.line([(x, bottom - at), (x + width, bottom - at)], svg.FAINT) for at, _ in ticks]
-        lines += [svg.line([(x + at, bottom), (x + at, y)], svg.LINE, 1, "2 3") for at in stages]
-        axes = svg.axis(x, bottom, height, ticks, upwards=True)
-        axes += svg.axis(x, bottom, width, [(across(n), str(n)) for n in places])
-        return "".join(lines) + axes + "".join(curve(x, y) for curve in curves)
+        drawn = [svg.line([(x, bottom - at), (x + width, bottom - at)], svg.FAINT) for at, _ in ticks]
+        drawn += [svg.line([(x + at, bottom), (x + at, y)], svg.LINE, 1, "2 3") for at in stages]
+        drawn.append(svg.axis(x, bottom, height, ticks, upwards=True))
+        drawn.append(svg.axis(x, bottom, width, [(across(n), str(n)) for n in places]))
+        for values, kind, style in ((twin, not skip, _TWIN), (chosen, skip, _CHOSEN)):
+            points = [(x + across(n), y + (height - upwards(v))) for n, v in enumerate(values, 1)]
+            drawn.append(svg.line(points, _KIND[kind][1], *style))
+        return "".join(drawn)
 
-    name = words("layer", fill=svg.MUTED)
-    area = layout.row(Block(width, height + 24, draw), name, align="r")
+    area = layout.row(Block(width, height + 24, draw), words("layer", fill=svg.MUTED), align="r")
     return layout.column(words(label, bold=True), layout.space(0, 8), layout.shift(area, 36))
-
-
-def _decades(values: Sequence[float]) -> tuple[int, int]:
-    exponents = [log10(value) for value in values if value > 0]
-    low, high = min(exponents, default=0), max(exponents, default=0)
-    return min(floor(low), _USUAL_DECADES[0]), max(ceil(high), _USUAL_DECADES[1])

@@ -1,13 +1,12 @@
 """SVG as text: elements in the theme's colours, how wide words are, and the whole picture."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from html import escape
 from math import fsum  # rounds alike in every Python: sum() does not, from 3.12 on
 from pathlib import Path
+from unicodedata import normalize
 
 from course_utils.colours import COLOURS
 from course_utils.explorers import widths
@@ -34,13 +33,12 @@ UNIQUE = "__unique__"
 
 
 def tag(name: str, content: str = "", title: str = "", **attributes: object) -> str:
-    """One element: numbers to a tenth of a pixel, "_" in a name for its hyphen, without attributes that are None.
+    """One element, without attributes that are None; `title` is shown when the pointer rests on it.
 
-    `title` is what a browser shows when the pointer rests on it.
+    Numbers are written to a tenth of a pixel, and "_" in a name stands for its hyphen.
     """
-    written = "".join(
-        f' {key.replace("_", "-")}="{num(value)}"' for key, value in attributes.items() if value is not None
-    )
+    said = [(key.replace("_", "-"), num(value)) for key, value in attributes.items() if value is not None]
+    written = "".join(f' {key}="{value}"' for key, value in said)
     content = (f"<title>{escape(title)}</title>" if title else "") + content
     return f"<{name}{written}>{content}</{name}>" if content else f"<{name}{written}/>"
 
@@ -64,22 +62,16 @@ def font_files() -> tuple[str, str]:
 
 @cache
 def advances(bold: bool) -> dict[str, float]:
-    """How wide each character is at font size 1."""
-    found, code = {}, 0
-    for item in (widths.BOLD if bold else widths.REGULAR).split():
-        if item.startswith("U+"):
-            code = int(item[2:], 16)
-        else:
-            found[chr(code)] = int(item) / widths.UNITS
-            code += 1
-    return found
+    """How wide characters are at font size 1; those with an accent are as wide as without, or stand for themselves."""
+    runs = (run.partition(":") for run in (widths.BOLD if bold else widths.REGULAR).split())
+    return {c: int(width) / widths.UNITS for width, _, characters in runs for c in characters or " "}
 
 
 @lru_cache(4096)
 def text_width(words: str, size: float = SIZE, bold: bool = False) -> float:
     """Pixels that the words take in DejaVu Sans, which is wider than the fonts browsers put in its place."""
     known = advances(bold)
-    return size * fsum(known.get(c, _BEYOND) for c in words)
+    return size * fsum(known.get(c) or known.get(normalize("NFKD", c)[0], _BEYOND) for c in words)
 
 
 def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -> str:
@@ -91,62 +83,28 @@ def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -
     return words.rstrip() + "…"
 
 
-def wrap(words: str, width: float, size: float = SIZE, bold: bool = False) -> list[str]:
-    """The words in lines of at most `width` pixels; a single longer word is cut with "…"."""
-    lines: list[str] = []
-    for word in words.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size, bold) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(ellipsis(word, width, size, bold))
-    return lines
+_USUAL = {"font_size": SIZE, "fill": TEXT, "text_anchor": "start"}  # not said again
 
 
-def text(
-    x: float, y: float, words: object, anchor: str = "start", bold: bool = False, fill: str = TEXT
-) -> str:
-    """One line of text with its baseline at `y`; `anchor` is start, middle or end."""
-    return tag("text", escape(str(words)), x=x, y=y, **text_style(SIZE, anchor, bold, fill))
+def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = False, **style: object) -> str:
+    """Lines `pitch` pixels apart, the first with its baseline at `y`; `style` may be what _USUAL names."""
+    style = {name: value for name, value in style.items() if value != _USUAL[name]}
+    style["font_weight"] = "700" if bold else None
+    if len(lines) == 1:
+        return tag("text", escape(str(lines[0])), x=x, y=y, **style) if lines[0] != "" else ""
+    each = [tag("text", escape(str(s)), x=x, y=y + i * pitch) for i, s in enumerate(lines) if s != ""]
+    return tag("g", "".join(each), **style)  # what they share is said once
 
 
-def text_style(size: float, anchor: str, bold: bool, fill: str) -> dict[str, object]:
-    """Attributes of text, None where they are the whole picture's."""
-    return {
-        "font_size": None if size == SIZE else size,
-        "fill": None if fill == TEXT else fill,
-        "text_anchor": None if anchor == "start" else anchor,
-        "font_weight": "700" if bold else None,
-    }
+def rect(x: float, y: float, width: float, height: float, fill: str = "none", **style: object) -> str:
+    """A rectangle; `style` may be stroke, stroke_width, rx, opacity and title."""
+    return tag("rect", x=x, y=y, width=max(width, 0), height=max(height, 0), fill=fill, **style)
 
 
-def rect(
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    fill: str = "none",
-    stroke: str | None = None,
-    **style: object,
-) -> str:
-    """A rectangle; `style` may be stroke_width, rx, opacity and title."""
-    return tag(
-        "rect", x=x, y=y, width=max(width, 0), height=max(height, 0), fill=fill, stroke=stroke, **style
-    )
-
-
-Points = Sequence[tuple[float, float]]
-
-
-def line(points: Points, stroke: str = LINE, width: float | None = None, dash: str | None = None) -> str:
-    """A line through the points; `dash` is an SVG dash pattern such as "4 3"."""
+def line(points: Iterable, stroke: str = LINE, width: float | None = None, dash: str | None = None) -> str:
+    """A line through the points (x, y); `dash` is an SVG dash pattern such as "4 3"."""
     d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points)
     return tag("path", d=d, fill="none", stroke=stroke, stroke_width=width, stroke_dasharray=dash)
-
-
-def circle(x: float, y: float, radius: float, fill: str) -> str:
-    """A dot around (x, y)."""
-    return tag("circle", cx=x, cy=y, r=radius, fill=fill)
 
 
 def boxes(corners: Iterable[Sequence[float]], fill: str, opacity: str | None = None) -> str:
@@ -165,14 +123,11 @@ def grid(x: float, y: float, count: int, side: float, stroke: str = LINE) -> str
 def axis(x: float, y: float, length: float, ticks: Iterable[tuple[float, str]], upwards: bool = False) -> str:
     """An axis from (x, y), to the right or `upwards`; `ticks` are (pixels from there, words)."""
     drawn = [line([(x, y), (x, y - length) if upwards else (x + length, y)])]
+    anchor = "end" if upwards else "middle"
     for at, words in ticks:
-        if upwards:
-            drawn.append(line([(x, y - at), (x - 4, y - at)]))
-            drawn.append(text(x - 7, y - at + 5, words, "end", fill=MUTED))
-        else:
-            drawn.append(
-                line([(x + at, y), (x + at, y + 4)]) + text(x + at, y + 19, words, "middle", fill=MUTED)
-            )
+        mark = [(x, y - at), (x - 4, y - at)] if upwards else [(x + at, y), (x + at, y + 4)]
+        place = (x - 7, y - at + 5) if upwards else (x + at, y + 19)
+        drawn.append(line(mark) + text(*place, words, fill=MUTED, text_anchor=anchor))
     return "".join(drawn)
 
 
@@ -192,34 +147,24 @@ def image(x: float, y: float, side: float, data_uri: str, title: str = "") -> st
 def document(width: float, height: float, title: str, *body: str) -> str:
     """The whole SVG, as wide as its cell, up to WIDEST times its own width; `title` says in words what is shown.
 
-    Rather than shrink until text is less than 11 pixels on the screen, the picture scrolls sideways in its cell
-    (with 880, only in a window below 900 pixels).
+    In a cell in which text would be less than 11 pixels high, the picture scrolls sideways.
     """
-    style = (
-        f"display:block;width:100%;max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
-    )
-    svg = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": f"0 0 {num(width)} {num(height)}",
-        "style": style,
-    }
-    return tag("svg", "".join(body), title, **svg, role="img", font_family=FONT, font_size=SIZE, fill=TEXT)
+    widths = f"max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
+    frame = {"viewBox": f"0 0 {num(width)} {num(height)}", "style": f"display:block;width:100%;{widths}"}
+    words = {"role": "img", "font_family": FONT, "font_size": SIZE, "fill": TEXT}
+    return tag("svg", "".join(body), title, xmlns="http://www.w3.org/2000/svg", **frame, **words)
 
 
-_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")
-
-
-def themed(svg: str, theme: dict[str, str] | None = None) -> str:
-    """The picture with each CSS variable replaced by its value in `theme`, or else by its own fallback."""
-    return _VARIABLE.sub(lambda m: (theme or {}).get(m[1], m[2]), svg)
+_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")  # of the theme, and its fallback
 
 
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:
     """The picture as PNG, `width` pixels wide, on a white background and with fonts that travel with us."""
     from resvg_py import svg_to_bytes
 
+    theme = {"--jp-ui-font-family": "DejaVu Sans", **(theme or {})}
     return svg_to_bytes(
-        svg_string=themed(svg, {"--jp-ui-font-family": "DejaVu Sans", **(theme or {})}),
+        svg_string=_VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg),
         width=width,
         background=background,
         skip_system_fonts=True,

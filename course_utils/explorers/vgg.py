@@ -1,41 +1,27 @@
 """vgg_explorer: a stack of small kernels against one large kernel, and two of the paper's configurations."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby, pairwise, zip_longest
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
 from course_utils.words import percent, plural, short
 
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
 
-
-def vgg_explorer(**initial: Any) -> Explorer:
+def describe(data: Values | None = None) -> Description:
     """A stack of small convolutions against a single one of equal reach, and two VGG configurations side by side.
 
     `initial` sets any of kernel_size (1, 3, 5 or 7, of each layer in the stack), layers (1 to 5), channels (the
     same before and after each layer), size (the side of the maps in pixels), left and right (configurations:
     "A", "A-LRN", "B", "C", "D", "E"). The state holds both sides' receptive_field, weights (without biases),
     macs, nonlinearities and units, and the layers in which the configurations differ.
-    Raises ValueError for a name or value that the controls do not offer.
     Source: Simonyan & Zisserman 2015, section 2.3 and table 1.
     """
-    from course_utils.explorers.base import Explorer
-
-    return Explorer(describe(), initial=initial)
-
-
-def describe(data: Values | None = None) -> Description:
-    """Controls and drawing function; they need no data."""
     controls = {
         "kernel_size": choice("kernel_size", [(f"{k}×{k}", k) for k in (1, 3, 5, 7)], 3),
         "layers": slider("layers", 3, 1, 5),
@@ -44,27 +30,18 @@ def describe(data: Values | None = None) -> Description:
         "left": choice("left", list(VGG_CONFIGURATIONS), "D"),
         "right": choice("right", list(VGG_CONFIGURATIONS), "E"),
     }
-    title = (
-        "Small convolutions in a stack against a single large one, and two VGG configurations side by side."
-    )
-    return Description(title, controls, draw_vgg)
+    title = "Small convolutions in a stack against a single large one"
+    return Description(f"{title}, and two VGG configurations side by side.", controls, draw_vgg)
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Convolutions one after the other that keep the maps' size, each followed by a ReLU."""
+vgg_explorer = opener(describe)
 
-    layers: int
-    kernel_size: int
-    channels: int
-    size: int
 
-    def costs(self) -> dict[str, int]:
-        shape = (self.channels, self.size, self.size)
-        one = conv_layer(shape, self.channels, self.kernel_size, padding="same", bias=False)
-        summed = {name: self.layers * getattr(one, name) for name in ("weights", "macs", "units")}
-        reach = 1 + self.layers * (self.kernel_size - 1)
-        return {"receptive_field": reach, "nonlinearities": self.layers, **summed}
+def costs(layers: int, kernel_size: int, channels: int, size: int) -> dict[str, int]:
+    """Of convolutions one after the other that keep the maps' size, each followed by a ReLU."""
+    one = conv_layer((channels, size, size), channels, kernel_size, padding="same", bias=False)
+    summed = {name: layers * getattr(one, name) for name in ("weights", "macs", "units")}
+    return {"receptive_field": 1 + layers * (kernel_size - 1), "nonlinearities": layers, **summed}
 
 
 @lru_cache(32)
@@ -72,8 +49,8 @@ def paths(layers: int, kernel_size: int) -> tuple[int, ...]:
     """Ways from each pixel of a row of the receptive field to the output; in the plane they multiply."""
     ways = [1]
     for _ in range(layers):
-        padded = [0] * (kernel_size - 1) + ways + [0] * (kernel_size - 1)
-        ways = [sum(padded[at : at + kernel_size]) for at in range(len(padded) - kernel_size + 1)]
+        places = range(len(ways) + kernel_size - 1)
+        ways = [sum(ways[max(place - kernel_size + 1, 0) : place + 1]) for place in places]
     return tuple(ways)
 
 
@@ -92,13 +69,12 @@ def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
     for names in VGG_CONFIGURATIONS[configuration]:
         stage = []
         for name in names:
-            if name == "LRN":
-                stage.append(Slot(name))
-                continue
-            kernel_size, channels = kernel_and_channels(name)
-            layer = conv_layer(shape, channels, kernel_size, padding="same")
-            stage.append(Slot(name, layer.params, layer.macs))
-            shape = layer.out_shape
+            slot = Slot(name)
+            if name != "LRN":
+                kernel_size, channels = kernel_and_channels(name)
+                layer = conv_layer(shape, channels, kernel_size, padding="same")
+                slot, shape = Slot(name, layer.params, layer.macs), layer.out_shape
+            stage.append(slot)
         stages.append(tuple(stage))
         shape = pool_layer(shape, kernel_size=2).out_shape
     last = [linear_layer(*sizes) for sizes in pairwise((prod(shape), 4096, 4096, 1000))]
@@ -116,73 +92,78 @@ def _pairs(left: str, right: str) -> list[list[tuple[Slot | None, Slot | None]]]
     return [list(zip_longest(*stages)) for stages in zip(slots(left), slots(right), strict=True)]
 
 
+def _more(a: Slot | None, b: Slot | None) -> dict[str, int]:
+    """What the second has more than the first."""
+    return {name: getattr(b, name, 0) - getattr(a, name, 0) for name in ("params", "macs")}
+
+
 def _differences(left: str, right: str) -> list[dict[str, Any]]:
     """The places at which two configurations differ, and what the right one has more."""
-    found = []
-    for stage, pairs in enumerate(_pairs(left, right), 1):
-        for place, (a, b) in enumerate(pairs, 1):
-            if a != b:
-                names = {"left": a and a.name, "right": b and b.name}
-                more = {n: getattr(b, n, 0) - getattr(a, n, 0) for n in ("params", "macs")}
-                found.append({"stage": stage, "place": place, **names, **more})
-    return found
+    return [
+        {"stage": stage, "place": place, "left": a and a.name, "right": b and b.name, **_more(a, b)}
+        for stage, pairs in enumerate(_pairs(left, right), 1)
+        for place, (a, b) in enumerate(pairs, 1)
+        if a != b
+    ]
 
 
 _SIDE, _BAR, _CHIP = 168, 176, (98, 17)
 _PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
-_ROW_NAMES = {
-    "receptive_field": "receptive field",
-    "weights": "weights",
-    "macs": "multiply-adds",
-    "nonlinearities": "ReLUs",
-    "units": "units stored",
+_MEASURES = {  # how each is called and written
+    "receptive_field": ("receptive field", "{0} × {0}".format),
+    "weights": ("weights", "{:,}".format),
+    "macs": ("multiply-adds", short),
+    "nonlinearities": ("ReLUs", "{:,}".format),
+    "units": ("units stored", short),
 }
 _STACK, _SINGLE = svg.BLUE, svg.ORANGE
 
 
 def draw_vgg(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting."""
-    kernel_size, layers, channels, size = (values[k] for k in ("kernel_size", "layers", "channels", "size"))
-    stack = Stack(layers, kernel_size, channels, size)
-    single = Stack(1, 1 + layers * (kernel_size - 1), channels, size)
-    sides = values["left"], values["right"]
-    said, differences = _sentences(stack, single), _differences(*sides)
-    state = {"stack": stack.costs(), "single": single.costs(), "differences": differences}
-    state |= {"left": _totals(sides[0]), "right": _totals(sides[1])}
-    places = plural(len(differences), "place")
-    compared = f"{sides[0]} and {sides[1]} differ in {places}." if differences else "The same network twice."
+    left, right, layers, k = (values[name] for name in ("left", "right", "layers", "kernel_size"))
+    maps, reach = (values["channels"], values["size"]), 1 + layers * (k - 1)
+    stack, single, differences = costs(layers, k, *maps), costs(1, reach, *maps), _differences(left, right)
+    state = {"stack": stack, "single": single, "differences": differences}
+    state |= {"left": _totals(left), "right": _totals(right)}
+    said, places = _sentences(layers, k, reach), plural(len(differences), "place")
+    compared = f"{left} and {right} differ in {places}." if differences else "The same network twice."
+    sums = []
+    for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
+        a, b = state["left"][key], state["right"][key]
+        each = [words(short(number), align="r", least=_CHIP[0]) for number in (a, b)]
+        sums += [words(name, fill=svg.MUTED), _columns([*each, _change(b - a)])]
     stacks = layout.column(
-        layout.row(_map(stack, _STACK), _map(single, _SINGLE), gap=112),
-        _measures(state["stack"], state["single"]),
+        layout.row(_map(layers, k, _STACK), _map(1, reach, _SINGLE), gap=112),
+        _measures(stack, single),
         layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1),
         gap=10,
     )
-    networks = layout.column(_networks(*sides), _sums(state["left"], state["right"]), words(compared), gap=8)
+    networks = layout.column(_networks(left, right), layout.column(*sums, gap=0), compared, gap=8)
     divider = layout.box(1, networks.height, svg.LINE)
     both = layout.row(layout.over(layout.space(530), stacks), divider, networks, gap=20, align="l")
     return Picture(layout.page(f"{' '.join(said)} {compared}", both), state)
 
 
-def _map(stack: Stack, colour: str) -> Block:
+def _map(layers: int, kernel_size: int, colour: str) -> Block:
     """The receptive field, each pixel stronger in colour the more ways lead from it to the output."""
-    ways = paths(stack.layers, stack.kernel_size)
+    ways = paths(layers, kernel_size)
     cell, most = _SIDE / len(ways), max(ways) ** 2
 
     def draw(x: float, y: float) -> str:
         shades: dict[int, list] = {}
         for row, down in enumerate(ways):
             # 8 shades can be told apart; pixels beside each other with the same one are a single box.
-            of_row, column = [max(round(8 * (down * across / most) ** 0.5), 1) for across in ways], 0
-            for shade, run in groupby(of_row):
-                count = len(list(run))
-                shades.setdefault(shade, []).append((x + column * cell, y + row * cell, count * cell, cell))
-                column += count
+            of_row = [max(round(8 * (down * across / most) ** 0.5), 1) for across in ways]
+            for shade, (first, *more) in groupby(range(len(ways)), of_row.__getitem__):
+                at = (x + first * cell, y + row * cell, (1 + len(more)) * cell, cell)
+                shades.setdefault(shade, []).append(at)
         drawn = [svg.boxes(boxes, colour, f"{shade / 8:g}") for shade, boxes in sorted(shades.items())]
         return "".join(drawn) + svg.grid(x, y, len(ways), _SIDE, svg.BACKGROUND)
 
-    name = f"{plural(stack.layers, 'layer')} of {stack.kernel_size}×{stack.kernel_size}"
+    name = words(f"{plural(layers, 'layer')} of {kernel_size}×{kernel_size}", bold=True)
     return layout.column(
-        layout.row(layout.box(14, 14, colour), words(name, bold=True)),
+        layout.row(layout.box(14, 14, colour), name),
         layout.over(Block(_SIDE, _SIDE, draw), layout.box(_SIDE, _SIDE, stroke=svg.MUTED)),
         words(f"paths per pixel: {1 if most == 1 else f'1 to {most:,}'}", fill=svg.MUTED),
     )
@@ -191,19 +172,12 @@ def _map(stack: Stack, colour: str) -> Block:
 def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
     """Two bars for each measure, on one scale."""
     rows = [["", "", "", words("stack ÷ single", fill=svg.MUTED)]]
-    for key, name in _ROW_NAMES.items():
-        both = [(side[key], colour) for side, colour in ((stack, _STACK), (single, _SINGLE))]
-        most = max(number for number, _ in both)
-        bars = layout.column(*(layout.bar(n / most, _BAR, fill, 11, f"{n:,}") for n, fill in both), gap=5)
-        numbers = words(*(_value(key, number) for number, _ in both), pitch=16)
-        rows.append([name, bars, numbers, words(f"{stack[key] / single[key]:.2f}", bold=True, align="r")])
+    for key, (name, said) in _MEASURES.items():
+        a, b = stack[key], single[key]
+        both = [layout.bar(n / max(a, b), _BAR, ink, 11, f"{n:,}") for n, ink in ((a, _STACK), (b, _SINGLE))]
+        ratio = words(f"{a / b:.2f}", bold=True, align="r")
+        rows.append([name, layout.column(*both, gap=5), words(said(a), said(b), pitch=16), ratio])
     return layout.table(rows, "lllr", least=(0, 0, "888,888,888"), pitch=40)
-
-
-def _value(key: str, number: int) -> str:
-    if key == "receptive_field":
-        return f"{number} × {number}"
-    return f"{number:,}" if key in ("weights", "nonlinearities") else short(number)
 
 
 def _networks(left: str, right: str) -> Block:
@@ -221,23 +195,12 @@ def _columns(*rows: list[Block | str]) -> Block:
 
 def _layers(a: Slot | None, b: Slot | None) -> list[Block | str]:
     """A layer of the left network, its counterpart, and the difference of their parameters."""
-    change = _change(getattr(b, "params", 0) - getattr(a, "params", 0)) if a != b else ""
-    return [_layer(a, a != b), _layer(b, a != b), change]
-
-
-def _layer(slot: Slot | None, differs: bool) -> Block:
-    if slot is None:
-        return words("–", fill=svg.MUTED, align="c")
-    edge, fill = (svg.VERMILION, svg.VERMILION + "38") if differs else (svg.LINE, svg.SURFACE)
-    return layout.chip(slot.name, _CHIP, edge, fill, differs, title=f"{slot.params:,} parameters")
-
-
-def _sums(left: dict[str, Any], right: dict[str, Any]) -> Block:
-    drawn = []
-    for name, key in (("parameters", "params"), ("multiply-adds", "macs")):
-        sums = [words(short(side[key]), align="r", least=_CHIP[0]) for side in (left, right)]
-        drawn += [words(name, fill=svg.MUTED), _columns([*sums, _change(right[key] - left[key])])]
-    return layout.column(*drawn, gap=0)
+    missing, drawn = words("–", fill=svg.MUTED, align="c"), []
+    edge, fill = (svg.VERMILION, svg.VERMILION + "38") if a != b else (svg.LINE, svg.SURFACE)
+    for slot in (a, b):
+        title = f"{slot.params:,} parameters" if slot else ""
+        drawn.append(layout.chip(slot.name, _CHIP, edge, a != b, fill=fill, title=title) if slot else missing)
+    return [*drawn, _change(_more(a, b)["params"]) if a != b else ""]
 
 
 def _change(number: int) -> Block:
@@ -245,11 +208,9 @@ def _change(number: int) -> Block:
     return words(f"{sign}{short(abs(number))}", bold=True, align="r")
 
 
-def _sentences(stack: Stack, single: Stack) -> list[str]:
-    n, k, reach = stack.layers, stack.kernel_size, single.kernel_size
-    weights = (
-        f"{n} · {k}² · C² = {n * k * k} C² weights in the stack, {reach}² · C² = {reach**2} C² in one layer."
-    )
+def _sentences(n: int, k: int, reach: int) -> list[str]:
+    stack = f"{n} · {k}² · C² = {n * k * k} C² weights in the stack"
+    weights = f"{stack}, {reach}² · C² = {reach**2} C² in one layer."
     if n == 1:
         return [weights, "A stack of one is the single layer itself. Add a layer."]
     if k == 1:

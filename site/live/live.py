@@ -21,7 +21,7 @@ _NOT_HERE = (
 class Files(dict):
     """What torch has measured, read from the site's files when it is first looked up.
 
-    `read(name)` returns the text of a file in the folder that `measured.export` has written.
+    `read(name)` returns the text of one of the site's data files.
     """
 
     def __init__(self, read):

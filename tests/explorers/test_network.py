@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.explorers import network_explorer
-from course_utils.explorers.measured import _BUILD, MEASURED
-from course_utils.explorers.network import COUNTED, NETWORKS, SIZES, every_key, table_key
+from course_utils.explorers.measured import BUILD, COUNTED, MEASURED
+from course_utils.explorers.network import NETWORKS, SIZES, every_key, table_key
 from course_utils.geometry import layer_table
 
 SHARED = cache(network_explorer)  # built by the first test that calls it
@@ -61,7 +61,7 @@ def test_any_setting_shows_what_geometry_says(values, check):
 @cache
 def table_of(name, size):
     with torch.device("meta"):
-        model = _BUILD[name](size)
+        model = BUILD[name](size)
     return layer_table(model, (NETWORKS[name].in_channels, size, size))
 
 

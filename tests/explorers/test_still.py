@@ -62,8 +62,6 @@ def test_no_single_move_of_a_slider_moves_anything_else(name):
     described, moves, seen = e.description, 0, set()
 
     def picture_at(values):
-        for key in described.needs(values):
-            e.data[key]
         return measured(described.draw(values, e.data).svg)
 
     for start in [*described.presets.values(), *STARTS.get(name, [])]:
