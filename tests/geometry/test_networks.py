@@ -419,7 +419,7 @@ class Functional(nn.Module):
 
     def forward(self, x):
         y = self.scale * F.conv2d(x, self.kernel, self.shift, stride=2, padding=1, groups=2)
-        y = F.lp_pool2d(F.relu(y), 2, 2).add(1)
+        y = F.avg_pool2d(F.relu(y), 2).add(1)
         gate = torch.sigmoid(y.mean(1, keepdim=True))
         y = torch.flatten(F.adaptive_max_pool2d(y * gate, 1), 1)
         return F.linear(y, self.head.weight, self.head.bias)
@@ -431,7 +431,7 @@ def test_functional_calls():
         ("conv2d", "conv"),
         ("mul", "multiply"),
         ("relu", "activation"),
-        ("lp_pool2d", "pool"),
+        ("avg_pool2d", "pool"),
         ("add", "add"),
         ("mean", "pool"),
         ("sigmoid", "activation"),
@@ -650,7 +650,7 @@ class Reading(nn.Module):
     ("model", "shape", "sentence"),
     [
         (nn.Sequential(nn.ReLU(), Choosy()), (1, 4, 4), r"Layer '1' \(Choosy\) cannot be traced"),
-        (nn.Sequential(nn.ReLU(), Picky()), (1, 4, 4), r"Layer '1.getitem' \(getitem\) cannot be traced"),
+        (nn.Sequential(nn.ReLU(), Picky()), (1, 4, 4), r"Layer '1.index' \(index\) cannot be traced"),
         (nn.Sequential(nn.ReLU(), Reading()), (1, 4, 4), r"Layer '1' \(Reading\) cannot be traced"),
         (Choosy(), (1, 4, 4), r"The model \(Choosy\) cannot be traced"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), (1, 8, 8), r"Layer '0' \(Conv2d\) cannot take \(1, 8, 8\)"),
