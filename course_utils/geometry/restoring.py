@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_PLAIN = {int, float, bool, str, bytes, type(None), torch.dtype, torch.device, torch.Size}
-_LIBRARIES = {"torch", "torchvision", "numpy", "builtins", "typing", "collections", "functools"}
-_KEEPS = (dict, list, set, deque, type, CellType)
+_LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names}
+_PLAIN = {int, float, bool, str, type(None)}
+_HOLDERS = (dict, list, set, deque, type, CellType)
 
 
 @contextmanager
@@ -26,21 +26,22 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     modules and closures: in lists, dicts, sets and names.
     """
     found: dict[int, Any] = {}
-    code = _walk([model], found, [])
+    code = _walk([model], found, False)
     own = [holder for holder in found.values() if isinstance(holder, dict | list)]
-    _walk(code, found, None)
-    before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _KEEPS)]
+    _walk(code, found, True)
+    before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
     caches = [(value, value.cache_info().misses) for value in found.values() if hasattr(value, "cache_info")]
-    numbers = sys.modules.get("numpy")
+    numbers, twins = sys.modules.get("numpy"), {}
     states = random.getstate(), numbers and numbers.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
-            twins: dict[int, Tensor] = {}
             for holder in own:
                 for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
                     if isinstance(value, Tensor):
                         if id(value) not in twins:
-                            twins[id(value)] = _twin(value, twin)
+                            new = twin(value.detach())
+                            is_parameter = isinstance(value, nn.Parameter)
+                            twins[id(value)] = nn.Parameter(new, requires_grad=False) if is_parameter else new
                         holder[key] = twins[id(value)]
             for module in model.modules():
                 hooks = {"_backward_hooks": OrderedDict(), "_backward_pre_hooks": OrderedDict()}
@@ -57,45 +58,36 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
                 cache.cache_clear()
 
 
-def _twin(tensor: Tensor, twin: Callable[[Tensor], Tensor]) -> Tensor:
-    new = twin(tensor.detach())
-    return nn.Parameter(new, requires_grad=False) if isinstance(tensor, nn.Parameter) else new
-
-
-def _walk(todo: list[Any], found: dict[int, Any], code: list[Any] | None) -> list[Any]:
-    """Put into `found` all that can be reached from these by name, but for libraries; functions and classes go
-    to `code` where it is given, and are followed where it is None."""
+def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
+    """Put into `found` all that can be reached by name, but for libraries; the functions and classes that were not
+    followed are the result."""
+    code = []
     while todo:
         value = todo.pop()
-        kind = type(value)
-        if kind in _PLAIN or id(value) in found or isinstance(value, Tensor | ModuleType):
+        if type(value) in _PLAIN or id(value) in found or isinstance(value, Tensor | ModuleType):
             continue
-        if isinstance(value, type | FunctionType) and _is_library(value):
+        is_code, is_module = isinstance(value, type | FunctionType), isinstance(value, nn.Module)
+        home = str(value.__module__ if is_code else type(value).__module__).partition(".")[0]
+        if is_code and home in _LIBRARIES:
             continue
-        if isinstance(value, type | FunctionType) and code is not None:
+        if is_code and not into_code:
             code.append(value)
             continue
         found[id(value)] = value
         if isinstance(value, FunctionType):
-            names = [value.__globals__[n] for n in _names(value.__code__) if n in value.__globals__]
+            space = value.__globals__
+            names = [space[name] for name in _names(value.__code__) if name in space]
+            found |= {id(space): space} if names else {}
             todo += [value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value), *names]
-            if names:
-                found[id(value.__globals__)] = value.__globals__
         elif isinstance(value, type):
             todo += [*value.__bases__, *vars(value).values()]
         elif isinstance(value, dict):  # of a module's dozen dicts of hooks most are empty
             todo += [v for k, v in value.items() if not (str(k).endswith("_hooks") and v == {})]
-        elif isinstance(value, list | tuple | set | deque):
-            todo += value
-        elif isinstance(value, nn.Module) or (hasattr(value, "__dict__") and not _is_library(kind)):
-            todo += [vars(value), kind]
-        elif kind.__module__ in ("builtins", "functools"):  # methods, properties, partial functions, caches
+        elif is_module or (home not in _LIBRARIES and hasattr(value, "__dict__")):
+            todo += [vars(value), type(value)]
+        elif home in ("builtins", "collections", "functools"):  # containers, methods, properties, caches
             todo += gc.get_referents(value)
-    return code or []
-
-
-def _is_library(value: Any) -> bool:
-    return str(value.__module__).partition(".")[0] in _LIBRARIES
+    return code
 
 
 def _names(code: Any) -> set[str]:
@@ -113,13 +105,15 @@ def _restore(holder: Any, content: Any) -> None:
     same = len(now) == len(content) and all(map(is_, now, content))
     if same and (not is_dict or all(map(is_, now.values(), content.values()))):
         return
-    if isinstance(holder, type | CellType) or "__builtins__" in content:  # never without its names
-        attributes = isinstance(holder, type | CellType)
+    if isinstance(holder, type | CellType):
         for name in now.keys() - content.keys():
-            delattr(holder, name) if attributes else holder.pop(name)
-        for name, value in content.items():
-            if name not in now or now[name] is not value:
-                setattr(holder, name, value) if attributes else holder.__setitem__(name, value)
+            delattr(holder, name)
+        for name in [name for name in content if name not in now or now[name] is not content[name]]:
+            setattr(holder, name, content[name])
+    elif "__builtins__" in content:  # a module is never without its names
+        for name in now.keys() - content.keys():
+            del holder[name]
+        holder.update(content)
     else:
         holder.clear()
         (holder.extend if isinstance(holder, list | deque) else holder.update)(content)
