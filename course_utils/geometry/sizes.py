@@ -56,10 +56,8 @@ def output_size(
     if ceil_mode and (positions - 1) * stride >= size + padding:
         positions -= 1
     if positions < 1:
-        raise ValueError(
-            f"A kernel that reaches over {reach} positions does not fit into {padded} (size {size}, padding "
-            f"{padding} on both sides); it may reach over at most {padded}."
-        )
+        where = f"{padded} (size {size}, padding {padding} on both sides); it may reach over at most {padded}"
+        raise ValueError(f"A kernel that reaches over {reach} positions does not fit into {where}.")
     return positions
 
 
@@ -164,6 +162,5 @@ def _image_shape(in_shape: object) -> Shape:
 
 
 def _check_pool_padding(padding: int, kernel_size: int) -> None:
-    if padding > kernel_size // 2:
-        most = kernel_size // 2
+    if padding > (most := kernel_size // 2):
         raise ValueError(f"Pooling takes a padding of at most half the kernel ({most}), got {padding}.")

@@ -68,10 +68,8 @@ def trace(model: nn.Module, input_shape: Shape) -> "Trace":
     except (TypeError, ValueError):
         example = "positive integers such as (3, 224, 224), without the batch"
         raise ValueError(f"input_shape must be {example}, got {input_shape!r}.") from None
-    first, call = (
-        next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0)),
-        nn.Module.__call__,
-    )
+    first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    call = nn.Module.__call__
     # In inference mode composite operations come whole.
     with torch.inference_mode(), replaced(model, _weightless):
         image = torch.empty(1, *shape, dtype=first.dtype, device="meta")
@@ -100,12 +98,11 @@ class Trace(TorchDispatchMode):
         self._step: Step | None = None  # the layer or operation that is running
         self._known: dict[int, Known] = {}
         self._sharing: dict[int, list[Known]] = defaultdict(list)  # by the memory that they share
-        axes = (Axis(1, 0, 1, (0,) * image.ndim),) * 2  # what is no image has a single place
-        if image.ndim == 4:
-            axes = tuple(
-                Axis(image.shape[dim], 0, 1, tuple(int(d == dim) for d in range(4))) for dim in (2, 3)
-            )
-        self._learn(image, Field(axes))
+        sides = image.shape[2:] if image.ndim == 4 else (1, 1)  # what is no image has a single place
+        steps = [(0, 0, 1, 0), (0, 0, 0, 1)] if image.ndim == 4 else [(0,) * image.ndim] * 2
+        self._learn(
+            image, Field(tuple(Axis(side, 0, 1, step) for side, step in zip(sides, steps, strict=True)))
+        )
         for name, parameter in model.named_parameters():
             self._learn(parameter, None, (name,))
 
@@ -118,13 +115,9 @@ class Trace(TorchDispatchMode):
         step, is_leaf = Step(name, type(module).__name__, module), _is_leaf(module)
         output = self._ran(step, is_leaf, call, (module, *args), kwargs)
         tensor = next(tensors_in(output), None)
-        own = (
-            is_leaf
-            and step.parameters
-            and not any(self._of(t).parameters for t in tensors_in((args, kwargs)))
-        )
-        if own and tensor is not None and not step.tracked:  # it works on constants with weights of its own
-            step.tracked = True
+        made = any(self._of(t).parameters for t in tensors_in((args, kwargs)))
+        if is_leaf and tensor is not None and not step.tracked and step.parameters and not made:
+            step.tracked = True  # it works on constants with weights of its own
             self._learn(tensor)  # a constant to what follows, and no longer made of weights
         self._finish(step, tensor, is_leaf and step.tracked)
         return output
@@ -213,11 +206,11 @@ class Trace(TorchDispatchMode):
         low, high, layout = _memory(tensor)
         for other in self._sharing[tensor.untyped_storage()._cdata]:
             first, last, whole = _memory(other.tensor)
-            if whole == layout and first == low:
+            if (first, whole) == (low, layout):
                 other.sees, other.parameters = sees, parameters
-            elif first <= high and low <= last:
-                alike = len(whole) == 4 and whole[:1] + whole[2:] == layout[:1] + layout[2:]
-                other.sees = _united(step, other.sees, sees, other.tensor.shape if alike else ())
+            elif first <= high and low <= last and (sees or other.sees):
+                channels = len(whole) == 4 and whole[:1] + whole[2:] == layout[:1] + layout[2:]
+                other.sees = _united(step, other.sees, sees, other.tensor.shape if channels else ())
                 other.parameters += parameters
 
 
@@ -227,11 +220,9 @@ def _memory(tensor: Tensor) -> tuple[int, int, list[tuple[int, int]]]:
     return first, first + ops.span(tensor.shape, strides), list(zip(tensor.shape, strides, strict=True))
 
 
-def _united(step: Step, old: Field | None, new: Field | None, shape: Shape) -> Field | None:
+def _united(step: Step, old: Field | None, new: Field | None, shape: Shape) -> Field:
     """What a map of this shape sees once some channels of it were written to; no shape: another part of it."""
     why = f"{step.label} writes into a part of a feature map, whose outputs then see different places."
-    if old is None and new is None:
-        return None
     try:
         pairs = [[(field and field.axes[i], shape) for field in (old, new)] for i in (0, 1) if shape]
         return Field(tuple(joined(pair, 1) for pair in pairs), why)
@@ -323,19 +314,18 @@ def _weightless(tensor: Tensor) -> Tensor:
 
 def _is_leaf(module: nn.Module) -> bool:
     """Whether torch knows this module as one layer (as `torch.fx` has it, and subclasses of such)."""
-    kinds = [c for c in type(module).__mro__ if c is not nn.Module]
-    alone = all(name == "parametrizations" for name, _ in module.named_children())
-    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):  # they hold layers that do the work
-        return False
-    from_torch = any(c.__module__.startswith("torch.nn.modules.") for c in kinds)
-    return isinstance(module, nn.MultiheadAttention) or (from_torch and alone)
+    from_torch = any(
+        c.__module__.startswith("torch.nn.modules.") for c in type(module).__mro__ if c is not nn.Module
+    )
+    holds = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)  # the layers that do the work
+    alone = from_torch and not holds and not module._modules.keys() - {"parametrizations"}
+    return alone or isinstance(module, nn.MultiheadAttention)
 
 
 def _check_model(model: object) -> None:
-    if isinstance(model, type):
-        raise ValueError(f"model must be a network, not the class {model.__name__}: make one first.")
     if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be an nn.Module, got {type(model).__name__}.")
+        given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ValueError(f"model must be an nn.Module, got {given}.")
     for name, module in model.named_modules():
         label = Step(name, type(module).__name__).label
         if isinstance(module, torch.jit.ScriptModule):

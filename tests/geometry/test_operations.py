@@ -497,7 +497,7 @@ def test_every_layer_of_a_chain_on_constants_is_a_row(bias, inplace):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (nn.Conv2d, "model must be a network, not the class Conv2d"),
+        (nn.Conv2d, "model must be an nn.Module, got the class Conv2d"),
         (torch.relu, "model must be an nn.Module, got builtin"),
         (lambda x: x, "model must be an nn.Module, got function"),
         (None, "model must be an nn.Module, got NoneType"),
