@@ -172,9 +172,8 @@ def _unit_index(step: Step, unit: tuple[int, ...] | None) -> tuple:
     shape = step.shape[1:]
     if len(shape) != 3:
         raise ValueError(f"{step.label} is no feature map: its output has shape {shape}.")
-    if unit is None:
-        unit = (shape[1] // 2, shape[2] // 2)
     try:
+        unit = (shape[1] // 2, shape[2] // 2) if unit is None else unit
         place = tuple(checked_integer("unit", i, 0) for i in unit)
     except (TypeError, ValueError):
         place = ()

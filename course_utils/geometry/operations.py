@@ -121,7 +121,7 @@ def _moving(call: Call, axes: list[Axis]) -> Axis:
     blind = [d for d, index in enumerate(indices) if isinstance(index, Tensor) and index.is_meta]
     if blind and (not call.given.get("indices") or any(axis.steps[d] != 0 for d in blind)):
         raise NoField("picks values by a tensor of indices, so its outputs see windows of different places.")
-    if None in axis.steps and prod(out) != prod(shape):
+    if None in axis.steps and (prod(out) != prod(shape) or indices != [None]):
         raise NoField("picks some of several values that see windows of different places.")
     if None in axis.steps:  # they may be anywhere now
         return axis.summed(range(len(shape)), shape)._replace(steps=tuple(None if n > 1 else 0 for n in out))
@@ -158,26 +158,24 @@ def span(shape: Shape, steps: Collection[int]) -> int:
 
 def _mixing(call: Call, axes: list[Axis]) -> Axis:
     """Every output depends on all positions along some dimensions."""
-    shape, given, dims = call.seen[0].shape, call.given, call.given.get("dim")
-    every = range(len(shape))
-    match call.op.name:
-        case "linear":
-            dims = [-1]
-        case "batch_norm":  # without stored statistics it measures over all but the channels
-            dims = [d for d in every if d != 1 and given["training"]]
-        case "instance_norm":
-            dims = [d for d in every if d > 1 and given["use_input_stats"]]
-        case "layer_norm":
-            dims = every[-len(given["normalized_shape"]) :]
-        case "group_norm":
-            dims = every[1:]
-        case _:
-            dims = every if dims is None or dims == [] else dims if isinstance(dims, list) else [dims]
-    dims = {d % len(shape) for d in dims}
+    shape, given, every = call.seen[0].shape, call.given, range(call.seen[0].tensor.ndim)
+    dims = _OVER[call.op.name](given, every) if call.op.name in _OVER else given.get("dim")
+    dims = every if dims is None or (dims == [] and call.op.name not in _OVER) else dims
+    dims = {d % len(shape) for d in ([dims] if isinstance(dims, int) else dims)}
     mixed = axes[0].summed(dims, shape)
     if call.out.ndim == len(shape):
         return mixed
     return mixed._replace(steps=tuple(step for d, step in enumerate(mixed.steps) if d not in dims))
+
+
+# Without stored statistics, batch normalisation measures over all but the channels.
+_OVER = {
+    "linear": lambda given, every: [-1],
+    "batch_norm": lambda given, every: [d for d in every if d != 1 and given["training"]],
+    "instance_norm": lambda given, every: [d for d in every if d > 1 and given["use_input_stats"]],
+    "layer_norm": lambda given, every: every[-len(given["normalized_shape"]) :],
+    "group_norm": lambda given, every: every[1:],
+}
 
 
 def _joining(call: Call, axes: list[Axis]) -> Axis:
@@ -218,11 +216,10 @@ def _adaptive(call: Call, axes: list[Axis]) -> Axis:
     (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
     for dim in range(len(shape) - 2, len(shape)):
         windows = _adaptive_windows(shape[dim], out[dim])
-        (_, size), (step, _) = windows[0], windows[min(1, out[dim] - 1)]
-        if out[dim] > 1 and windows == [(i * step, i * step + size) for i in range(out[dim])]:
-            axis = axis.window(dim, size, step)
-        else:
-            axis = axis.summed({dim}, shape, None if out[dim] > 1 else 0)
+        (_, size), (step, _) = windows[0], windows[-1] if len(windows) < 2 else windows[1]
+        even = len(windows) > 1 and windows == [(i * step, i * step + size) for i in range(len(windows))]
+        left = None if len(windows) > 1 else 0
+        axis = axis.window(dim, size, step) if even else axis.summed({dim}, shape, left)
     return axis
 
 

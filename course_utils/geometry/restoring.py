@@ -31,26 +31,30 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     _walk(code, found, True)
     before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
     caches = [(value, value.cache_info().misses) for value in found.values() if hasattr(value, "cache_info")]
-    numbers, twins = sys.modules.get("numpy"), {}
-    states = random.getstate(), numbers and numbers.random.get_state()
+    states = [(random.setstate, random.getstate()), (torch.set_rng_state, torch.get_rng_state())]
+    if "numpy" in sys.modules:
+        numbers = sys.modules["numpy"].random
+        states.append((numbers.set_state, numbers.get_state()))
+    twins: dict[int, Tensor] = {}
     try:
-        with torch.random.fork_rng(devices=[]):
-            for holder in own:
-                for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
-                    if isinstance(value, Tensor):
-                        if id(value) not in twins:
-                            new = twin(value.detach())
-                            is_parameter = isinstance(value, nn.Parameter)
-                            twins[id(value)] = nn.Parameter(new, requires_grad=False) if is_parameter else new
-                        holder[key] = twins[id(value)]
-            for module in model.modules():
-                hooks = {"_backward_hooks": OrderedDict(), "_backward_pre_hooks": OrderedDict()}
-                vars(module).update(training=False, **hooks)
-            yield
+        for holder in own:
+            for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+                if isinstance(value, Tensor):
+                    if id(value) not in twins:
+                        new = twin(value.detach())
+                        new = (
+                            nn.Parameter(new, requires_grad=False) if isinstance(value, nn.Parameter) else new
+                        )
+                        twins[id(value)] = new
+                    holder[key] = twins[id(value)]
+        for module in model.modules():
+            vars(module).update(
+                training=False, _backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict()
+            )
+        yield
     finally:
-        random.setstate(states[0])
-        if numbers:
-            numbers.random.set_state(states[1])
+        for put, state in states:
+            put(state)
         for holder, content in before:
             _restore(holder, content)
         for cache, misses in caches:
@@ -68,10 +72,8 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
             continue
         is_code, is_module = isinstance(value, type | FunctionType), isinstance(value, nn.Module)
         home = str(value.__module__ if is_code else type(value).__module__).partition(".")[0]
-        if is_code and home in _LIBRARIES:
-            continue
-        if is_code and not into_code:
-            code.append(value)
+        if is_code and (home in _LIBRARIES or not into_code):
+            code += [value] * (home not in _LIBRARIES)
             continue
         found[id(value)] = value
         if isinstance(value, FunctionType):
@@ -101,9 +103,9 @@ def _content(holder: Any) -> Any:
 
 
 def _restore(holder: Any, content: Any) -> None:
-    now, is_dict = _content(holder), isinstance(content, dict)
-    same = len(now) == len(content) and all(map(is_, now, content))
-    if same and (not is_dict or all(map(is_, now.values(), content.values()))):
+    now = _content(holder)
+    values = [some.values() if isinstance(some, dict) else some for some in (now, content)]
+    if len(now) == len(content) and all(map(is_, now, content)) and all(map(is_, *values)):
         return
     if isinstance(holder, type | CellType):
         for name in now.keys() - content.keys():
