@@ -6,6 +6,7 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from operator import is_
 from types import CellType, FunctionType, ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 _LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names}
 _PLAIN = {int, float, bool, str, type(None)}
+_CACHE = type(lru_cache(print))
 _HOLDERS = (dict, list, set, deque, type, CellType)
 
 
@@ -30,23 +32,25 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     own = [holder for holder in found.values() if isinstance(holder, dict | list)]
     _walk(code, found, True)
     before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
-    caches = [(value, value.cache_info().misses) for value in found.values() if hasattr(value, "cache_info")]
+    caches = [(value, value.cache_info().misses) for value in found.values() if isinstance(value, _CACHE)]
     states = [(random.setstate, random.getstate()), (torch.set_rng_state, torch.get_rng_state())]
     if "numpy" in sys.modules:
         numbers = sys.modules["numpy"].random
         states.append((numbers.set_state, numbers.get_state()))
     twins: dict[int, Tensor] = {}
+
+    def swapped(value: Any) -> Any:
+        if isinstance(value, Tensor) and id(value) not in twins:
+            new = twin(value.detach())
+            is_parameter = isinstance(value, nn.Parameter)
+            twins[id(value)] = nn.Parameter(new, requires_grad=False) if is_parameter else new
+        return tuple(map(swapped, value)) if type(value) is tuple else twins.get(id(value), value)
+
     try:
         for holder in own:
             for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
-                if isinstance(value, Tensor):
-                    if id(value) not in twins:
-                        new = twin(value.detach())
-                        new = (
-                            nn.Parameter(new, requires_grad=False) if isinstance(value, nn.Parameter) else new
-                        )
-                        twins[id(value)] = new
-                    holder[key] = twins[id(value)]
+                if isinstance(value, Tensor | tuple):
+                    holder[key] = swapped(value)
         for module in model.modules():
             vars(module).update(
                 training=False, _backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict()
@@ -99,7 +103,9 @@ def _names(code: Any) -> set[str]:
 def _content(holder: Any) -> Any:
     if isinstance(holder, CellType):
         return {"cell_contents": holder.cell_contents} if gc.get_referents(holder) else {}
-    return dict(vars(holder)) if isinstance(holder, type) else holder.copy()
+    if isinstance(holder, type | dict):
+        return dict(vars(holder) if isinstance(holder, type) else holder)
+    return list(holder)
 
 
 def _restore(holder: Any, content: Any) -> None:
