@@ -17,6 +17,7 @@ from torch import Tensor, nn
 _LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names}
 _PLAIN = {int, float, bool, str, type(None)}
 _CACHE = type(lru_cache(print))
+_CODE, _LEFT = (type, FunctionType), (Tensor, ModuleType)
 _HOLDERS = (dict, list, set, deque, type, CellType)
 
 
@@ -49,7 +50,7 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     try:
         for holder in own:
             for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
-                if isinstance(value, Tensor | tuple):
+                if isinstance(value, (Tensor, tuple)):
                     holder[key] = swapped(value)
         for module in model.modules():
             vars(module).update(
@@ -72,9 +73,9 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
     code = []
     while todo:
         value = todo.pop()
-        if type(value) in _PLAIN or id(value) in found or isinstance(value, Tensor | ModuleType):
+        if type(value) in _PLAIN or id(value) in found or isinstance(value, _LEFT):
             continue
-        is_code, is_module = isinstance(value, type | FunctionType), isinstance(value, nn.Module)
+        is_code, is_module = isinstance(value, _CODE), isinstance(value, nn.Module)
         home = str(value.__module__ if is_code else type(value).__module__).partition(".")[0]
         if is_code and (home in _LIBRARIES or not into_code):
             code += [value] * (home not in _LIBRARIES)

@@ -171,7 +171,8 @@ class Trace(TorchDispatchMode):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        given = op.defaults | dict(zip(op.arguments, args, strict=False)) | kwargs
+        values = op.defaults | dict(zip(op.arguments, args, strict=False)) | kwargs
+        given = {name: values[name] for name in op.arguments if name in values}
         tensors = [(name, t) for name, value in given.items() for t in tensors_in(value)]
         found = [(name, t, self._known.get(id(t)) or self._learn(t)) for name, t in tensors]
         seen = [ops.Seen(name, t, t.shape, k.sees) for name, t, k in found if k.sees is not None]
@@ -349,6 +350,6 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """All tensors in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, tuple | list | dict):
+    elif isinstance(value, (tuple, list, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from tensors_in(item)
