@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from operator import is_
+from operator import is_, is_not
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
@@ -45,7 +45,10 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
             new = twin(value.detach())
             is_parameter = isinstance(value, nn.Parameter)
             twins[id(value)] = nn.Parameter(new, requires_grad=False) if is_parameter else new
-        return tuple(map(swapped, value)) if type(value) is tuple else twins.get(id(value), value)
+        if type(value) is tuple:
+            inner = tuple(map(swapped, value))
+            return inner if any(map(is_not, inner, value)) else value
+        return twins.get(id(value), value)
 
     try:
         for holder in own:
@@ -53,9 +56,8 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
                 if isinstance(value, (Tensor, tuple)):
                     holder[key] = swapped(value)
         for module in model.modules():
-            vars(module).update(
-                training=False, _backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict()
-            )
+            hooks = [name for name in ("_backward_hooks", "_backward_pre_hooks") if getattr(module, name)]
+            vars(module).update({name: OrderedDict() for name in hooks}, training=False)
         yield
     finally:
         for put, state in states:
