@@ -11,21 +11,17 @@ from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, output_size, pool_layer
 from course_utils.geometry.table import LayerRow, LayerTable
 
-_WITH_TORCH = ("effective_receptive_field", "layer_table", "receptive_field", "receptive_fields")
+_WITH_TORCH = ["effective_receptive_field", "layer_table", "receptive_field", "receptive_fields"]
 __all__ = [
     "LayerRow",
     "LayerSize",
     "LayerTable",
     "ReceptiveField",
     "conv_layer",
-    "effective_receptive_field",
-    "layer_table",
     "linear_layer",
     "output_size",
-    "pool_layer",
-    "receptive_field",
-    "receptive_fields",
 ]
+__all__ += ["pool_layer", *_WITH_TORCH]
 
 
 def __getattr__(name: str):

@@ -5,22 +5,21 @@ no list has neither a field nor a count, and whoever asks for one is told so.
 Source: torch's native_functions.yaml for names and arguments.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from course_utils.geometry.fields import Axis, Field, NoField, joined, united
 from course_utils.geometry.sizes import Shape
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One ATen operation: `name` without the mark of in-place ones, its arguments, and the one that it writes to."""
+class Operation(NamedTuple):
+    """One ATen operation: its name, `add` also for add_ and _add, its arguments, and the one that it writes to."""
 
     name: str
     arguments: tuple[str, ...]
@@ -28,27 +27,28 @@ class Operation:
     writes: str
     is_view: bool
     is_pointwise: bool
-    is_composite: bool  # only in inference mode do such operations come whole
+    is_composite: bool  # and has no rule as a whole
+    reads: bool  # values, so the code that calls it depends on them
 
 
 @lru_cache(None)
 def operation(func: torch._ops.OpOverload) -> Operation:
-    arguments = func._schema.arguments
-    writes = [a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write]
-    name, kin = func._schema.name.split("::")[1], [func]
+    schema = func._schema
+    writes = [a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+    name, kin = schema.name.split("::")[1].strip("_").removeprefix("native_"), [func]
     if writes:  # the mark stands only at the form that makes a new tensor
-        name = name.removesuffix("_")
         packet = getattr(torch.ops.aten, name, None)
         kin += [getattr(packet, overload) for overload in packet.overloads()] if packet else []
+    composite = func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
     return Operation(
         name=name,
-        arguments=tuple(a.name for a in arguments),
-        defaults={a.name: a.default_value for a in arguments if a.has_default_value()},
+        arguments=tuple(a.name for a in schema.arguments),
+        defaults={a.name: a.default_value for a in schema.arguments if a.has_default_value()},
         writes=writes[0] if writes else "",
         is_view=func.is_view or torch.Tag.inplace_view in func.tags,
         is_pointwise=any(torch.Tag.pointwise in each.tags for each in kin),
-        is_composite=name not in RULES
-        and func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd),
+        is_composite=composite and (name not in RULES or schema.overload_name in ("padding", "other")),
+        reads=not any("Tensor" in str(r.type) for r in schema.returns),
     )
 
 
@@ -61,8 +61,7 @@ class Seen(NamedTuple):
     field: Field
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One call: its arguments by name, one of its outputs, which of them it is, and what comes from the image."""
 
     func: Any
@@ -70,28 +69,12 @@ class Call:
     given: dict[str, Any]
     seen: list[Seen]
     out: Tensor
-    place: int = 0
+    place: int
 
-    def __getitem__(self, name: str) -> Any:
-        return self.given[name] if name in self.given else self.op.defaults.get(name)
 
-    def moved(self, steps: Collection[int]) -> tuple[Tensor, bool]:
-        """Where its first argument's values go, if those are sum of i[d] * steps[d]; and whether that is a view."""
-        shape = self.seen[0].shape
-        numbers = torch.arange(span(shape, steps) + 1, dtype=torch.double).as_strided(shape, steps)
-        rest = {name: value for name, value in self.given.items() if name != self.op.arguments[0]}
-        try:
-            out = self.func(numbers, **rest)
-        except RuntimeError:  # no view: rows and other things end up in one dimension
-            out = self.func(numbers.contiguous(), **rest)
-        out = out[self.place] if isinstance(out, tuple | list) else out
-        return out, out.untyped_storage().data_ptr() == numbers.untyped_storage().data_ptr()
-
+# What the outputs see: a rule makes of each axis of the tensors from the image the output's
 
 Rule = Callable[[Call, list[Axis]], Axis]
-
-
-# What the outputs see
 
 
 def field_of(call: Call) -> Field:
@@ -100,26 +83,28 @@ def field_of(call: Call) -> Field:
     if call.place and not op.is_view:
         raise NoField(f"computes {op.name}, of which only the first result is followed.")
     rule = RULES.get(op.name) or (_moving if op.is_view else _meeting if op.is_pointwise else _unknown)
-    axes = tuple(rule(call, [field.axes[i] for field in fields]) for i in (0, 1))
-    why = next((field.why for field in fields if field.why), "")
-    return Field(axes, why if any(axis.loose for axis in axes) else "", _is_pooled(call))
+    if rule not in (_meeting, _joining) and [t.name for t in call.seen] != [op.arguments[0]]:
+        rule = _unknown  # weights, say, that are made from the image
+    axes = tuple(rule(call, list(pair)) for pair in zip(*(field.axes for field in fields), strict=True))
+    return Field(axes, next((field.why for field in fields if field.why), ""), is_pooled(call, axes))
 
 
-def _is_pooled(call: Call) -> bool:
+def is_pooled(call: Call, axes: tuple[Axis, ...]) -> bool:
     """Whether nothing is left of a feature map but a summary."""
-    name, shape = call.op.name, call.seen[0].shape
-    if name in _ADAPTIVE:
+    name, places = call.op.name, prod(call.out.shape[2:])
+    summed = name in _REDUCTIONS and not any(any(axis.steps) for axis in axes)
+    if summed or name in _ADAPTIVE or call.out.ndim != 4 or (name == "avg_pool2d" and places == 1):
         return True
-    windows = _windows(call) if name.startswith("avg_pool") else []
-    if windows and all(w[0] >= n for w, n in zip(windows, shape[-len(windows) :], strict=True)):
-        return True
-    return all(t.field.pooled for t in call.seen) and (name != "convolution" or prod(shape[2:]) == 1)
+    return all(t.field.pooled for t in call.seen) and (name not in _CONVOLUTIONS or places == 1)
 
 
 def _unknown(call: Call, axes: list[Axis]) -> Axis:
-    if all(axis.is_whole and not axis.loose for axis in axes):  # more than the whole there is not
-        return replace(axes[0], steps=(0,) * call.out.ndim)
-    raise NoField(f"computes {call.op.name.strip('_')}, whose receptive field is not known here.")
+    """What depends on something that sees the whole sees it, too; of values that all see the same, anything does."""
+    flat = [axis._replace(steps=(0,) * call.out.ndim) for axis in axes if axis.is_constant]
+    whole = [axis for axis in flat if axis.is_whole]
+    if len(flat) < len(axes) and not whole:
+        raise NoField(f"computes {call.op.name}, whose receptive field is not known here.")
+    return united(whole or flat, call.out.shape)
 
 
 def _meeting(call: Call, axes: list[Axis]) -> Axis:
@@ -129,156 +114,97 @@ def _meeting(call: Call, axes: list[Axis]) -> Axis:
 
 def _moving(call: Call, axes: list[Axis]) -> Axis:
     """Views, and what only moves or picks values: the operation itself moves the numbers of the rows."""
-    axis, shape, out = axes[0], call.seen[0].shape, call.out.shape
-    indices = [call["index"], *(call["indices"] or ())]
-    if len(axes) > 1 or any(isinstance(index, Tensor) and index.is_meta for index in indices):
-        raise NoField("picks values by a tensor of indices, so its outputs see windows of different places.")
-    if call.op.name == "as_strided" or not 0 < prod(out) <= _MOST:
+    (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
+    if axis.is_constant or call.op.name == "as_strided" or not 0 < prod(out) <= _MOST:
         return axis if shape == out else _unknown(call, axes)
-    rows, is_view = call.moved(axis.steps)
-    first, width, steps = (rows.storage_offset(), 0, [*rows.stride()]) if is_view else _read(rows)
-    loose = _loose(call, axis) if axis.loose else set()
-    loose |= {d for d, step in enumerate(steps) if step is None and not axis.flat}
+    indices = call.given.get("indices") or [call.given.get("index")]
+    blind = [d for d, index in enumerate(indices) if isinstance(index, Tensor) and index.is_meta]
+    if blind and (not call.given.get("indices") or any(axis.steps[d] != 0 for d in blind)):
+        raise NoField("picks values by a tensor of indices, so its outputs see windows of different places.")
+    if None in axis.steps and (prod(out) != prod(shape) or indices != [None]):
+        raise NoField("picks some of several values that see windows of different places.")
+    if None in axis.steps:  # they may be anywhere now
+        return axis.summed(range(len(shape)), shape)._replace(steps=tuple(None if n > 1 else 0 for n in out))
+    first, width, steps = _moved(call, axis.steps)
     for d, n in enumerate(out):  # a change of shape forgets the step along a dimension of one position
-        if n == 1 and (not is_view or call.op.name in _RESHAPES):
+        if n == 1 and (width or call.op.name in _RESHAPES):
             steps[d] = axis.steps[d] if len(shape) == len(out) and shape[d] == 1 else 0
-    moved = replace(axis, steps=tuple(step or 0 for step in steps), loose=frozenset(loose))
-    if axis.flat:
-        return moved
-    if any(moved.steps) or width < span(shape, axis.steps) or not width:
-        moved = replace(moved, start=axis.start + first, size=axis.size + width)
-        return moved if any(moved.steps) else moved.summed((), out, loose)
-    seen = axis.summed(range(len(shape)), shape)
-    return replace(moved, start=seen.start, size=seen.size)
+    moved = Axis(axis.extent, axis.start + first, axis.size + width, tuple(steps))
+    return moved.ended(max(axis.steps) if width == span(shape, axis.steps) else 1)
 
 
-_MOST = 2**25
-_RESHAPES = {"view", "_unsafe_view", "unsqueeze", "expand"}
+def _moved(call: Call, steps: Sequence[int]) -> tuple[int, int, list[int | None]]:
+    """Where the call moves the numbers sum of i[d] * steps[d]: the first, how many follow unevenly, and the steps."""
+    shape = call.seen[0].shape
+    numbers = torch.arange(span(shape, steps) + 1, dtype=torch.double).as_strided(shape, steps)
+    rest = {name: value for name, value in call.given.items() if name != call.op.arguments[0]}
+    rest = tree_map_only(Tensor, lambda t: t.new_zeros(t.shape, device="cpu") if t.is_meta else t, rest)
+    try:
+        rows = call.func(numbers, **rest)
+    except RuntimeError:  # no view: rows and other things end up in one dimension
+        rows = call.func(numbers.contiguous(), **rest)
+    rows = rows[call.place] if isinstance(rows, tuple | list) else rows
+    if rows.untyped_storage().data_ptr() == numbers.untyped_storage().data_ptr():
+        return rows.storage_offset(), 0, [*rows.stride()]
+    changes = [rows.diff(dim=d) if n > 1 else rows.new_zeros(1) for d, n in enumerate(rows.shape)]
+    new = [int(change.min()) if 0 <= change.min() == change.max() else None for change in changes]
+    uneven = rows[tuple(slice(None) if step is None else 0 for step in new)]
+    return int(uneven.min()), int(uneven.max() - uneven.min()), new
 
 
 def span(shape: Shape, steps: Collection[int]) -> int:
     return sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
 
 
-def _read(rows: Tensor) -> tuple[int, int, list[int | None]]:
-    """The first of these numbers, how many follow along dimensions without an even step, and the steps."""
-    steps: list[int | None] = []
-    for dim, n in enumerate(rows.shape):
-        change = rows.diff(dim=dim) if n > 1 else rows.new_zeros(1)
-        steps.append(int(change.min()) if 0 <= change.min() == change.max() else None)
-    uneven = rows[tuple(slice(None) if step is None else 0 for step in steps)]
-    return int(uneven.min()), int(uneven.max() - uneven.min()), steps
-
-
-def _loose(call: Call, axis: Axis) -> set[int]:
-    """Where the loose dimensions go; raises NoField where some of their values are left out."""
-    shape = call.seen[0].shape
-    sizes = [n if d in axis.loose else 1 for d, n in enumerate(shape)]
-    parts, _ = call.moved([prod(sizes[d + 1 :]) if d in axis.loose else 0 for d in range(len(shape))])
-    if not parts.long().flatten().bincount(minlength=prod(sizes)).all():
-        raise NoField("picks some of several values that see windows of different places.")
-    return {d for d, n in enumerate(parts.shape) if n > 1 and (parts != parts.narrow(d, 0, 1)).any()}
-
-
 def _mixing(call: Call, axes: list[Axis]) -> Axis:
     """Every output depends on all positions along some dimensions."""
-    if call.op.name in _REDUCTIONS and len(axes) > 1:  # two tensors' maximum
-        return _meeting(call, axes)
-    shape, axis = _main(call, axes)
-    dims = _MIXED.get(call.op.name, _dims)(call, shape)
-    mixed = axis.summed(dims, shape)
-    if call.op.name in _REDUCTIONS:
-        return mixed if call.out.ndim == len(shape) else mixed.without(dims)
-    return _with_settings(call, axes, replace(mixed, steps=axis.steps) if mixed.flat else mixed)
+    shape, given, every = call.seen[0].shape, call.given, range(call.seen[0].tensor.ndim)
+    dims = _OVER[call.op.name](given, every) if call.op.name in _OVER else given.get("dim")
+    dims = every if dims is None or (dims == [] and call.op.name not in _OVER) else dims
+    dims = {d % len(shape) for d in ([dims] if isinstance(dims, int) else dims)}
+    mixed = axes[0].summed(dims, shape)
+    if call.out.ndim == len(shape):
+        return mixed
+    return mixed._replace(steps=tuple(step for d, step in enumerate(mixed.steps) if d not in dims))
 
 
-def _main(call: Call, axes: list[Axis]) -> tuple[torch.Size, Axis]:
-    if call.seen[0].name not in ("input", "self"):
-        raise NoField(f"computes {call.op.name} with weights from the image, and not of what comes from it.")
-    return call.seen[0].shape, axes[0]
-
-
-def _with_settings(call: Call, axes: list[Axis], axis: Axis) -> Axis:
-    """Also what weights and statistics see that are made from the image."""
-    others = [a.summed(range(len(t.shape)), t.shape) for t, a in zip(call.seen[1:], axes[1:], strict=True)]
-    n = call.out.ndim
-    return united([axis, *(replace(a, steps=(0,) * n, loose=frozenset()) for a in others)], call.out.shape)
-
-
-def _dims(call: Call, shape: Shape) -> Collection[int]:
-    dims = call["dim"]
-    if dims is None or dims == []:
-        return range(len(shape))
-    return {d % len(shape) for d in (dims if isinstance(dims, tuple | list) else [dims])}
-
-
-def _statistics(call: Call, shape: Shape) -> Collection[int]:
-    """Batch normalisation measures over all but the channels, unless it has stored statistics."""
-    measures = call["training"] and "no_training" not in call.op.name
-    return [d for d in range(len(shape)) if d != 1] if measures else ()
-
-
-_MIXED = {
-    "linear": lambda call, shape: [len(shape) - 1],
-    "native_batch_norm": _statistics,
-    "_native_batch_norm_legit_no_training": _statistics,
-    "native_layer_norm": lambda call, shape: range(len(shape) - len(call["normalized_shape"]), len(shape)),
-    "native_group_norm": lambda call, shape: range(1, len(shape)),
+# Without stored statistics, batch normalisation measures over all but the channels.
+_OVER = {
+    "linear": lambda given, every: [-1],
+    "batch_norm": lambda given, every: [d for d in every if d != 1 and given["training"]],
+    "instance_norm": lambda given, every: [d for d in every if d > 1 and given["use_input_stats"]],
+    "layer_norm": lambda given, every: every[-len(given["normalized_shape"]) :],
+    "group_norm": lambda given, every: every[1:],
 }
 
 
 def _joining(call: Call, axes: list[Axis]) -> Axis:
     """Concatenation: one behind the other."""
     found = {id(t.tensor): axis for t, axis in zip(call.seen, axes, strict=True)}
-    parts = [(found.get(id(t)), t.shape) for t in call["tensors"] if t.shape != (0,)]
-    return joined(parts, (call["dim"] or 0) % call.out.ndim)
-
-
-def _product(call: Call, axes: list[Axis]) -> Axis:
-    """A product of matrices sums over the last dimension of the left factor, and of the right one but one."""
-    (left, right), branches = _factors(call), []
-    for (name, _, shape, _), axis in zip(call.seen, axes, strict=True):
-        if name in (left, right):
-            if call.out.ndim < 2 or len(shape) < 2 or call.out.ndim < len(shape):
-                return _unknown(call, axes)
-            dim = len(shape) - (2 if name == right else 1)
-            axis, shape = axis.summed({dim}, shape), (*shape[:dim], 1, *shape[dim + 1 :])
-        branches.append(axis.broadcast(shape, call.out.shape))
-    return united(branches, call.out.shape)
-
-
-def _factors(call: Call) -> list[str]:
-    return [name for name in call.op.arguments if isinstance(call[name], Tensor)][-2:]
-
-
-# Windows
+    parts = [(found.get(id(t)), t.shape) for t in call.given["tensors"] if t.shape != (0,)]
+    return joined(parts, call.given["dim"] % call.out.ndim)
 
 
 def _windows(call: Call) -> list[tuple[int, int, int, int]]:
     """Kernel, stride, padding and dilation of a convolution or pooling along each of the last dimensions."""
-    convolves = call.op.name == "convolution"
-    kernel = call["weight"].shape[2:] if convolves else call["kernel_size"]
-    n = len(kernel) if convolves else int(call.op.name.split("pool")[1][0])
-    values = kernel, call["stride"] or kernel, call["padding"] or [0], call["dilation"] or [1]
+    given = call.given
+    kernel = given["weight"].shape[2:] if call.op.name in _CONVOLUTIONS else given["kernel_size"]
+    n = len(kernel) if call.op.name in _CONVOLUTIONS else int(call.op.name.split("pool")[1][0])
+    values = kernel, given["stride"] or kernel, given["padding"], given.get("dilation") or [1]
     return list(zip(*(list(v) * (n if len(v) == 1 else 1) for v in values), strict=True))
 
 
 def _sliding(call: Call, axes: list[Axis]) -> Axis:
-    shape, axis = _main(call, axes)
-    windows = _windows(call)
-    first, transposed = len(shape) - len(windows), call["transposed"]
-    if transposed and max(stride for _, stride, _, _ in windows) > 1:
-        raise NoField(
-            "is a transposed convolution with a stride, and what its outputs see is not evenly spaced."
-        )
-    if call.op.name == "convolution":  # a field is the union over the channels
-        apart = call["groups"] > 1 and (axis.steps[first - 1] or first - 1 in axis.loose)
-        axis = axis.summed({first - 1}, shape, {first - 1} if apart else ())
+    (axis,), shape, windows = axes, call.seen[0].shape, _windows(call)
+    first = len(shape) - len(windows)
+    if call.given.get("transposed"):
+        raise NoField("is a transposed convolution, and what its outputs see may be not evenly spaced.")
+    if call.op.name in _CONVOLUTIONS:  # a field is the union over the channels
+        apart = call.given["groups"] > 1 and axis.steps[first - 1] != 0
+        axis = axis.summed({first - 1}, shape, None if apart else 0)
     for dim, (kernel, stride, padding, dilation) in enumerate(windows, first):
-        # With stride 1 a transposed convolution is one whose padding makes up for the kernel.
-        before = dilation * (kernel - 1) - padding if transposed else padding
-        axis = axis.window(dim, kernel, stride, before, dilation)
-    return _with_settings(call, axes, axis)
+        axis = axis.window(dim, kernel, stride, padding, dilation)
+    return axis
 
 
 def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
@@ -287,28 +213,20 @@ def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
 
 
 def _adaptive(call: Call, axes: list[Axis]) -> Axis:
-    """Windows of equal size and step where they are; else the narrowest field that holds them all."""
-    axis, shape, out = axes[0], call.seen[0].shape, call.out.shape
-    for dim in range(len(shape) - int(call.op.name.split("pool")[1][0]), len(shape)):
-        n, outputs = shape[dim], out[dim]
-        if outputs == 1 or (outputs > n > 1 and axis.steps[dim] and not axis.flat):
-            axis = axis.summed({dim}, shape, {dim} if outputs > 1 else ())
-        else:
-            windows = _adaptive_windows(n, outputs)
-            axis = axis.window(dim, *min(_cover(windows, step) for step in {n // outputs, -(-n // outputs)}))
+    (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
+    for dim in range(len(shape) - 2, len(shape)):
+        windows = _adaptive_windows(shape[dim], out[dim])
+        (_, size), (step, _) = windows[0], windows[-1] if len(windows) < 2 else windows[1]
+        even = len(windows) > 1 and windows == [(i * step, i * step + size) for i in range(len(windows))]
+        left = None if len(windows) > 1 else 0
+        axis = axis.window(dim, size, step) if even else axis.summed({dim}, shape, left)
     return axis
-
-
-def _cover(windows: list[tuple[int, int]], step: int) -> tuple[int, int, int]:
-    """Size, stride and padding of the narrowest windows of this stride that hold these."""
-    start = min(low - i * step for i, (low, _) in enumerate(windows))
-    return max(high - i * step for i, (_, high) in enumerate(windows)) - start, step, -start
 
 
 def _padding(call: Call, axes: list[Axis]) -> Axis:
     """Padding moves the start; filled with copies of pixels, it counts as if they were new ones."""
-    axis, last = axes[0], call.out.ndim - 1
-    for i, before in enumerate((call["pad"] or call["padding"])[::2]):
+    (axis,), last = axes, call.out.ndim - 1
+    for i, before in enumerate((call.given.get("pad") or call.given["padding"])[::2]):
         axis = axis.window(last - i, 1, 1, before)
     return axis
 
@@ -321,31 +239,35 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_POOLS = names("avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices")
-_ADAPTIVE = names("_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d")
+_MOST = 2**25
+_RESHAPES = names("view unsafe_view unsqueeze expand flatten reshape")
+_CONVOLUTIONS = names("convolution conv2d")
+_POOLS = names("avg_pool2d avg_pool3d max_pool2d max_pool2d_with_indices")
+_ADAPTIVE = names("adaptive_avg_pool2d adaptive_max_pool2d")
 _REDUCTIONS = names("mean sum amax amin max min var std norm linalg_vector_norm logsumexp prod any all")
-_PRODUCTS = names("matmul mm bmm addmm baddbmm mv addmv dot vdot")
-MULTIPLIES = _PRODUCTS | {"convolution", "linear"}
-# They move, pick or compare values.
-_FREE = names(
-    "topk sort argsort gather scatter scatter_add index_add index_put _index_put_impl stack embedding cumsum argmax "
-    "argmin bernoulli im2col col2im max_unpool2d grid_sampler_2d var_mean std_mean unsafe_split tril triu"
+_NORMS = names("batch_norm instance_norm layer_norm group_norm softmax log_softmax safe_softmax")
+_PRODUCTS = names("matmul mm bmm addmm baddbmm")
+MULTIPLIES = _PRODUCTS | _CONVOLUTIONS | {"linear"}
+MOVES = names("clone to_copy flatten reshape unsafe_view")
+_PICKS = names(
+    "unsafe_view flatten reshape index index_select flip roll repeat channel_shuffle pixel_shuffle"
 )
+_PICKS |= names("pixel_unshuffle upsample_nearest2d upsample_nearest_exact2d")
 # Their result has the shape of their input and nothing else of it.
-CREATES = names("zeros_like ones_like empty_like full_like rand_like randn_like zero fill")
-CREATES |= names("new_zeros new_ones new_empty new_full new_empty_strided")
-_COPIES = names("clone _to_copy copy native_dropout hardswish log_sigmoid_forward")
-_PICKS = names("_unsafe_view index index_select flip roll repeat channel_shuffle upsample_nearest2d")
-_PICKS |= names("_upsample_nearest_exact2d pixel_shuffle pixel_unshuffle")
-_RESIZES = names("upsample_linear1d upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d")
+CREATES = names("zeros_like ones_like empty_like full_like rand_like randn_like zero fill new_zeros new_ones")
+CREATES |= names("new_empty new_full new_empty_strided")
+# They move, pick, compare or weigh values.
+_FREE = names(
+    "topk sort argsort gather scatter index_put index_put_impl stack embedding cumsum argmax im2col tril"
+)
+_FREE |= names("triu grid_sampler_2d var_mean unsafe_split upsample_bilinear2d upsample_bicubic2d glu")
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_RESIZES, _unknown),
-    **dict.fromkeys(_COPIES, _meeting),
+    **dict.fromkeys(_FREE | _PRODUCTS | CREATES, _unknown),
+    **dict.fromkeys(names("clone to_copy copy dropout hardswish"), _meeting),
     **dict.fromkeys(_PICKS, _moving),
-    **dict.fromkeys(_PRODUCTS, _product),
-    **dict.fromkeys(_POOLS | {"convolution"}, _sliding),
+    **dict.fromkeys(_POOLS | _CONVOLUTIONS, _sliding),
     **dict.fromkeys(_ADAPTIVE, _adaptive),
-    **dict.fromkeys(_REDUCTIONS | _MIXED.keys() | names("_softmax _log_softmax _safe_softmax glu"), _mixing),
+    **dict.fromkeys(_REDUCTIONS | _NORMS | {"linear"}, _mixing),
     **dict.fromkeys(names("constant_pad_nd reflection_pad2d replication_pad2d"), _padding),
     "cat": _joining,
 }
@@ -355,32 +277,26 @@ RULES: dict[str, Rule] = {
 
 
 def macs_of(call: Call) -> int | None:
-    """Multiply-adds of a call, biases not counted; None where they are not known.
-
-    Those of attention's own kernels are torch's (`torch.utils.flop_counter`).
-    """
-    name = call.op.name
-    if name in ("convolution", "deform_conv2d"):
-        return (call["input"] if call["transposed"] else call.out).numel() * prod(call["weight"].shape[1:])
+    """Multiply-adds of a call, biases not counted; None where they are not known."""
+    name, given = call.op.name, call.given
+    if name in _CONVOLUTIONS or name == "deform_conv2d":
+        return (given["input"] if given.get("transposed") else call.out).numel() * prod(
+            given["weight"].shape[1:]
+        )
     if name == "linear":
-        return call.out.numel() * call["weight"].shape[-1]
+        return call.out.numel() * given["weight"].shape[-1]
     if name in _PRODUCTS:
-        return call.out.numel() * call[_factors(call)[0]].shape[-1]
-    if call.op.is_view or call.op.is_pointwise or name in RULES or name in _FREE or name in CREATES:
-        return 0
-    from torch.utils.flop_counter import flop_registry  # slow to load, and seldom needed
-
-    count = flop_registry.get(call.func.overloadpacket)
-    return count and count(**call.given, out_val=call.out) // 2
+        left = [given[name] for name in call.op.arguments if isinstance(given[name], Tensor)][-2]
+        return call.out.numel() * left.shape[-1]
+    return 0 if call.op.is_view or call.op.is_pointwise or name in RULES else None
 
 
-def windows_of(call: Call) -> int:
+def pairs_of(call: Call) -> int:
     """The (input, output) pairs that a pooling operation joins, pairs with padding included."""
-    name, out = call.op.name, call.out
+    name, shape, out = call.op.name, call.seen[0].shape, call.out
     if name in _POOLS:
         return out.numel() * prod(window[0] for window in _windows(call))
     if name in _ADAPTIVE:
-        n = int(name.split("pool")[1][0])
-        sizes = zip(call.seen[0].shape[-n:], out.shape[-n:], strict=True)
-        return prod(out.shape[:-n]) * prod(sum(b - a for a, b in _adaptive_windows(*pair)) for pair in sizes)
-    return prod(call.seen[0].shape) if name in _REDUCTIONS else 0
+        sides = [_adaptive_windows(*sides) for sides in zip(shape[-2:], out.shape[-2:], strict=True)]
+        return prod(out.shape[:-2]) * prod(sum(high - low for low, high in windows) for windows in sides)
+    return prod(shape) if name in _REDUCTIONS else 0

@@ -56,10 +56,8 @@ def output_size(
     if ceil_mode and (positions - 1) * stride >= size + padding:
         positions -= 1
     if positions < 1:
-        raise ValueError(
-            f"A kernel that reaches over {reach} positions does not fit into {padded} (size {size}, padding "
-            f"{padding} on both sides); it may reach over at most {padded}."
-        )
+        where = f"{padded} (size {size}, padding {padding} on both sides); it may reach over at most {padded}"
+        raise ValueError(f"A kernel that reaches over {reach} positions does not fit into {where}.")
     return positions
 
 
@@ -86,17 +84,14 @@ def conv_layer(
             raise ValueError(f"{name} {count} cannot be split into {groups} equal groups; it must divide.")
     kernel, strides = _pair("kernel_size", kernel_size, 1), _pair("stride", stride, 1)
     dilations = _pair("dilation", dilation, 1)
-    if padding == "same":
-        if strides != (1, 1):
-            raise ValueError(f'padding "same" needs stride 1, got stride {stride}.')
-    else:
+    if padding == "same" and strides != (1, 1):
+        raise ValueError(f'padding "same" needs stride 1, got stride {stride}.')
+    if padding != "same":
         pads = (0, 0) if padding == "valid" else _pair("padding", padding, 0, or_else=' or "same" or "valid"')
         size = map(output_size, size, kernel, strides, pads, dilations)
-    weights = out_channels * (channels // groups) * prod(kernel)
     out_shape = (out_channels, *size)
-    macs = prod(out_shape[1:]) * weights
-    biases = out_channels if bias else 0
-    return LayerSize("conv", "conv", in_shape, out_shape, prod(out_shape), weights, biases, macs, macs)
+    weights = out_channels * (channels // groups) * prod(kernel)
+    return _layer("conv", in_shape, out_shape, weights, bias, prod(out_shape[1:]) * weights)
 
 
 def pool_layer(
@@ -119,8 +114,7 @@ def pool_layer(
     for pad, extent in zip(pads, kernel, strict=True):
         _check_pool_padding(pad, extent)
     out_shape = (channels, *map(output_size, size, kernel, strides, pads, dilations, [ceil_mode] * 2))
-    units = prod(out_shape)
-    return LayerSize("pool", "pool", in_shape, out_shape, units, 0, 0, units * prod(kernel), 0)
+    return _layer("pool", in_shape, out_shape, 0, False, prod(out_shape) * prod(kernel))
 
 
 def linear_layer(in_features: int, out_features: int, bias: bool = True) -> LayerSize:
@@ -130,8 +124,12 @@ def linear_layer(in_features: int, out_features: int, bias: bool = True) -> Laye
     """
     inputs = checked_integer("in_features", in_features, 1)
     outputs = checked_integer("out_features", out_features, 1)
-    pairs, biases = inputs * outputs, outputs if bias else 0
-    return LayerSize("linear", "linear", (inputs,), (outputs,), outputs, pairs, biases, pairs, pairs)
+    return _layer("linear", (inputs,), (outputs,), inputs * outputs, bias, inputs * outputs)
+
+
+def _layer(kind: str, in_shape: Shape, out_shape: Shape, weights: int, bias: bool, pairs: int) -> LayerSize:
+    biases, macs = out_shape[0] if bias else 0, pairs if weights else 0
+    return LayerSize(kind, kind, in_shape, out_shape, prod(out_shape), weights, biases, pairs, macs)
 
 
 def checked_integer(name: str, value: object, least: int) -> int:
@@ -164,6 +162,5 @@ def _image_shape(in_shape: object) -> Shape:
 
 
 def _check_pool_padding(padding: int, kernel_size: int) -> None:
-    if padding > kernel_size // 2:
-        most = kernel_size // 2
+    if padding > (most := kernel_size // 2):
         raise ValueError(f"Pooling takes a padding of at most half the kernel ({most}), got {padding}.")

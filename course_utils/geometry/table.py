@@ -31,22 +31,17 @@ class LayerTable(Sequence):
     """
 
     def __init__(
-        self,
-        rows: Sequence[LayerRow],
-        in_shape: Shape,
-        counts: dict[str, tuple[int, bool]],
-        unused_params: int = 0,
+        self, rows: Sequence[LayerRow], in_shape: Shape, counts: dict[str, tuple[int, bool]], unused: int = 0
     ):
         """`counts` has the size of each parameter in a row, and whether it is a bias."""
-        self._rows, self._in_shape, self._counts = tuple(rows), in_shape, counts
-        self.unused_params = unused_params
+        self._rows, self._in_shape, self._counts, self.unused_params = tuple(rows), in_shape, counts, unused
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return self._of(self._rows[index])
+            return LayerTable(self._rows[index], self._in_shape, self._counts)
         if not isinstance(index, str):
             return self._rows[index]
         for row in reversed(self._rows):
@@ -54,24 +49,21 @@ class LayerTable(Sequence):
                 return row
         raise KeyError(f"no layer is called {index!r}")
 
-    def _of(self, rows: Sequence[LayerRow]) -> "LayerTable":
-        return LayerTable(rows, self._in_shape, self._counts)
-
     def only(self, *kinds: str) -> "LayerTable":
         """The rows of these kinds, such as "conv", "linear" and "pool": the ones that lecture 12 counts."""
         for kind in kinds:
             if kind not in KINDS:
                 have = ", ".join(dict.fromkeys(row.kind for row in self._rows))
                 raise ValueError(f"There is no layer of kind {kind!r}; in this table there are {have}.")
-        return self._of([row for row in self._rows if row.kind in kinds])
+        return LayerTable([row for row in self._rows if row.kind in kinds], self._in_shape, self._counts)
 
     @property
     def total(self) -> LayerSize:
         """The sum over the rows; weights and biases that several rows share count once."""
         units, connections, macs = (
-            sum(getattr(row, name) for row in self._rows) for name in ("units", "connections", "macs")
+            sum(getattr(row, n) for row in self) for n in ("units", "connections", "macs")
         )
-        used = [self._counts[name] for name in {name for row in self._rows for name in row.parameters}]
+        used = [self._counts[name] for name in {name for row in self for name in row.parameters}]
         weights, biases = (sum(size for size, is_bias in used if is_bias == kind) for kind in (False, True))
         shapes = (self._in_shape, self._rows[-1].out_shape if self._rows else self._in_shape)
         return LayerSize("total", "total", *shapes, units, weights, biases, connections, macs)
@@ -82,25 +74,23 @@ class LayerTable(Sequence):
 
     def to_markdown(self) -> str:
         """The table in Markdown, numbers to the right."""
-        lines = [_HEADS, ["---"] * 3 + ["--:"] * (len(_HEADS) - 3)]
-        lines += [_cells(row) for row in (*self._rows, self.total)]
+        lines = [_HEADS, ["---"] * 3 + ["--:"] * 6, *map(_cells, (*self, self.total))]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _repr_html_(self) -> str:
-        most = {name: max((getattr(row, name) for row in self._rows), default=0) for name in _BARS}
-        head = "".join(f"<th>{name}</th>" for name in _HEADS)
-        body = "".join(f"<tr>{_html_cells(row, most)}</tr>" for row in self._rows)
+        most = {
+            name: max((getattr(row, name) for row in self), default=0)
+            for name in ("units", "weights", "macs")
+        }
+        body = "".join(f"<tr>{_html_cells(row, most)}</tr>" for row in self)
+        foot = f"<tr>{_html_cells(self.total, {})}</tr>"
         unused = f"<p>{self.unused_params:,} more parameters are not used in evaluation mode.</p>"
-        return (
-            f'{_STYLE}<div class="layer-table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
-            f"<tfoot><tr>{_html_cells(self.total)}</tr></tfoot></table>{unused if self.unused_params else ''}</div>"
-        )
+        return _HTML.format(body=body, foot=foot, unused=unused if self.unused_params else "")
 
 
 _HEADS = ["layer", "kind", "output", "units", "weights", "biases", "connections", "multiply-adds"]
 _HEADS += ["receptive field (stride)"]
 _NUMBERS = ("units", "weights", "biases", "connections", "macs")
-_BARS = ("units", "weights", "macs")
 
 # Bars are see-through, so the text keeps JupyterLab's own contrast in the light and the dark theme.
 _STYLE = """<style>
@@ -116,30 +106,30 @@ _STYLE = """<style>
 .layer-table td.bar { background: linear-gradient(to left,
   rgba(86, 180, 233, 0.4) var(--share), transparent var(--share)); }
 </style>"""
+_HTML = _STYLE.replace("{", "{{").replace("}", "}}") + '<div class="layer-table"><table><thead><tr>'
+_HTML += "".join(f"<th>{name}</th>" for name in _HEADS)
+_HTML += "</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>{unused}</div>"
 
 
 def _cells(row: LayerSize) -> list[str]:
     numbers = [f"{getattr(row, name):,}" for name in _NUMBERS]
-    of_layer = isinstance(row, LayerRow)
-    kind, seen = (row.kind, _field_text(row.receptive_field)) if of_layer else ("", "")
+    kind, seen = (row.kind, _field_text(row.receptive_field)) if isinstance(row, LayerRow) else ("", "")
     return [row.name, kind, " × ".join(map(str, row.out_shape)), *numbers, seen]
 
 
 def _field_text(seen: ReceptiveField | None) -> str:
     if seen is None:
         return "–"
-    size, stride = (
-        str(pair[0]) if pair[0] == pair[1] else f"{pair[0]} × {pair[1]}" for pair in (seen.size, seen.stride)
-    )
+    size, stride = (f"{a}" if a == b else f"{a} × {b}" for a, b in (seen.size, seen.stride))
     if seen.stride == (0, 0):
         return "whole input" if seen.start == (0, 0) else size
     return f"{size} ({stride})"
 
 
-def _html_cells(row: LayerSize, most: dict[str, int] | None = None) -> str:
+def _html_cells(row: LayerSize, most: dict[str, int]) -> str:
     """Cells of a row; behind some of the numbers a bar, as long as the number's share of the largest one."""
     bars = [""] * len(_HEADS)
     for place, name in enumerate(_NUMBERS, 3):
-        if most and name in most and (value := getattr(row, name)):
-            bars[place] = f' class="bar" style="--share: {100 * value / most[name]:.1f}%"'
+        if most.get(name) and getattr(row, name):
+            bars[place] = f' class="bar" style="--share: {100 * getattr(row, name) / most[name]:.1f}%"'
     return "".join(f"<td{bar}>{escape(cell)}</td>" for bar, cell in zip(bars, _cells(row), strict=True))

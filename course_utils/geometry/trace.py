@@ -1,45 +1,43 @@
 """A model run once on torch's meta device: what it computes, layer by layer, without computing it.
 
-A copy of the model runs whose weights have shapes and no values. Each module and each torch function that it
-calls passes `Recorder`, which names the steps; each ATen operation that these are made of passes `Operations`,
-which notes what it does. On real images, `Recorder` alone finds a layer's output.
+The model runs with weights that have shapes and no values. `Trace` names each module that it calls and each ATen
+operation outside of layers, and notes what the operations do to fields, multiply-adds and parameters.
 """
 
-import functools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from course_utils.geometry import operations as ops
-from course_utils.geometry.copies import copied, undisturbed
-from course_utils.geometry.fields import SCATTERED, Axis, Field, NoField, united
-from course_utils.geometry.sizes import Shape, checked_integer
+from course_utils.geometry.fields import SCATTERED, Axis, Field, NoField, joined
+from course_utils.geometry.restoring import replaced
+from course_utils.geometry.sizes import Shape, checked_integer, output_size
 
 
 @dataclass
 class Step:
-    """One layer at work: a module that holds no others, or a function called outside one."""
+    """One use of a module, or of an operation outside layers: its output, and if it is a layer what it did."""
 
     name: str
     function: str  # or the module's class
     module: nn.Module | None = None
     in_shape: Shape = ()
-    output: "Output | None" = None
+    shape: Shape = ()
+    use: int = 1
+    sees: Field | None = None  # what its output sees of the image
     tracked: bool = False  # the image flows into it
     parameters: dict[str, bool] = field(default_factory=dict)  # their names, and whether each is a bias
     moves: bool = True  # it only moves values
     macs: int = 0
-    windows: int = 0
+    pairs: int = 0  # that pooling joins
     uncounted: str = ""  # an operation whose multiply-adds are not known
 
     @property
@@ -47,25 +45,20 @@ class Step:
         return f"Layer {self.name!r} ({self.function})" if self.name else f"The model ({self.function})"
 
 
-class Output(NamedTuple):
-    """What a module or function put out at its `use`-th use (from 1): its shape, and what it sees of the image."""
+@dataclass(eq=False)
+class Known:
+    """What is known of a tensor: what it sees of the image (None: nothing), and the parameters it is made of."""
 
-    use: int
-    shape: Shape
-    sees: Field | None
-
-
-@dataclass
-class Trace:
-    """All steps in the order of computation; `outputs` has the last of each module (or step) by its name."""
-
-    in_shape: Shape
-    steps: list[Step]
-    outputs: dict[str, Output]
+    tensor: Tensor | None  # alive, else Python would give its id to another one
+    sees: Field | None = None
+    parameters: tuple[str, ...] = ()
 
 
-def trace(model: nn.Module, input_shape: Shape) -> Trace:
-    """Run a copy of the model in evaluation mode on one input of this shape, without values.
+_UNKNOWN = Known(None)
+
+
+def trace(model: nn.Module, input_shape: Shape) -> "Trace":
+    """Run the model in evaluation mode on one input of this shape, without values.
 
     Raises ValueError, naming the layer, where the model cannot take the input or needs its values.
     """
@@ -75,34 +68,243 @@ def trace(model: nn.Module, input_shape: Shape) -> Trace:
     except (TypeError, ValueError):
         example = "positive integers such as (3, 224, 224), without the batch"
         raise ValueError(f"input_shape must be {example}, got {input_shape!r}.") from None
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    image = torch.empty(1, *shape, dtype=dtype, device="meta")
-    with torch.no_grad(), undisturbed(model):
-        with torch.inference_mode():
-            twin = copied(model, _weightless)
-        operations = Operations(twin, image, next(model.parameters(), torch.empty(0)).device)
-        recorder = Recorder(twin, operations)
-        with operations:
-            recorder.run(image)
-    return Trace(shape, recorder.steps, recorder.outputs)
+    first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    call = nn.Module.__call__
+    # In inference mode composite operations come whole.
+    with torch.inference_mode(), replaced(model, _weightless):
+        image = torch.empty(1, *shape, dtype=first.dtype, device="meta")
+        traced = Trace(model, image, first.device)
+        try:  # every call of a module is noted, as `torch.fx` does it
+            nn.Module.__call__ = lambda module, *args, **kwargs: traced.called(call, module, args, kwargs)
+            with traced:
+                model(image)
+        except Exception as error:
+            raise ValueError(getattr(error, "sentence", f"The model cannot be traced: {error}.")) from error
+        finally:
+            nn.Module.__call__ = call
+    return traced
 
 
-class _Reached(BaseException):
-    """The layer that the caller waits for has computed its output. No error, hence no Exception."""
+class Trace(TorchDispatchMode):
+    """All layers in the order of computation as `steps`; `outputs` has the last use of each module or operation."""
+
+    def __init__(self, model: nn.Module, image: Tensor, device: torch.device):
+        super().__init__()
+        self.image, self.device = image, device
+        self.steps: list[Step] = []
+        self.outputs: dict[str, Step] = {}
+        self._names = {id(module): name for name, module in model.named_modules()}
+        self._place = ""  # the innermost module that is running and holds others
+        self._step: Step | None = None  # the layer or operation that is running
+        self._known: dict[int, Known] = {}
+        self._sharing: dict[int, list[Known]] = defaultdict(list)  # by the memory that they share
+        sides = image.shape[2:] if image.ndim == 4 else (1, 1)  # what is no image has a single place
+        steps = [(0, 0, 1, 0), (0, 0, 0, 1)] if image.ndim == 4 else [(0,) * image.ndim] * 2
+        self._learn(
+            image, Field(tuple(Axis(side, 0, 1, step) for side, step in zip(sides, steps, strict=True)))
+        )
+        for name, parameter in model.named_parameters():
+            self._learn(parameter, None, (name,))
+
+    # Modules and operations become steps
+
+    def called(self, call: Callable, module: nn.Module, args: tuple, kwargs: dict) -> Any:
+        name = self._names.get(id(module))
+        if self._step or name is None:  # a part of a layer that is one row
+            return call(module, *args, **kwargs)
+        step, is_leaf = Step(name, type(module).__name__, module), _is_leaf(module)
+        output = self._ran(step, is_leaf, call, (module, *args), kwargs)
+        tensor = next(tensors_in(output), None)
+        made = any(self._of(t).parameters for t in tensors_in((args, kwargs)))
+        if is_leaf and tensor is not None and not step.tracked and step.parameters and not made:
+            step.tracked = True  # it works on constants with weights of its own
+            self._learn(tensor)  # a constant to what follows, and no longer made of weights
+        self._finish(step, tensor, is_leaf and step.tracked)
+        return output
+
+    def _ran(self, step: Step, is_one: bool, run: Callable, args: tuple, kwargs: dict) -> Any:
+        """What a layer or operation computes, or a module that holds some; the innermost is to blame for an error."""
+        given, outer = list(tensors_in((args, kwargs))), (self._place, self._step)
+        shapes = [tuple(t.shape) for t in given if self._of(t).sees]
+        step.tracked, step.in_shape = bool(shapes), (shapes or [tuple(t.shape) for t in given] or [()])[0]
+        self._place, self._step = (self._place, step) if is_one else (step.name, None)
+        try:
+            return run(*args, **kwargs)
+        except Exception as error:
+            if not hasattr(error, "sentence"):
+                error.sentence = _sentence(error, step, shapes)
+            raise
+        finally:
+            self._place, self._step = outer
+
+    def _finish(self, step: Step, output: Tensor | None, is_row: bool) -> None:
+        if output is not None:
+            step.use = self.outputs[step.name].use + 1 if step.name in self.outputs else 1
+            step.shape, step.sees = tuple(output.shape), self._of(output).sees
+            self.outputs[step.name] = step
+            self.steps += [step] * is_row
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs, op = kwargs or {}, ops.operation(func)
+        known = [self._of(t) for t in tensors_in((args, kwargs))]
+        if not op.is_view and all(k is _UNKNOWN for k in known):  # a constant, which has values
+            device = {"device": self.device} if str(kwargs.get("device")) == "meta" else {}
+            return func(*args, **kwargs | device)
+        if self._step or op.reads or not any(k.sees for k in known):
+            return self._operate(func, op, args, kwargs)
+        name = base = f"{self._place}.{op.name}".lstrip(".")
+        number = 0
+        while name in self.outputs or name in self._names.values():  # numbered from the second on
+            number += 1
+            name = f"{base}_{number}"
+        step = Step(name, op.name)
+        result = self._ran(step, True, self._operate, (func, op, args, kwargs), {})
+        output = next(tensors_in(result), None)
+        self._finish(step, output, output is not None and self._of(output).sees is not None)
+        return result
+
+    # What the operations do
+
+    def _operate(self, func, op: ops.Operation, args: tuple, kwargs: dict) -> Any:
+        if op.is_composite:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        values = op.defaults | dict(zip(op.arguments, args, strict=False)) | kwargs
+        given = {name: values[name] for name in op.arguments if name in values}
+        tensors = [(name, t) for name, value in given.items() for t in tensors_in(value)]
+        found = [(name, t, self._known.get(id(t)) or self._learn(t)) for name, t in tensors]
+        seen = [ops.Seen(name, t, t.shape, k.sees) for name, t, k in found if k.sees is not None]
+        if op.name == "copy":  # forgets what it writes over
+            seen = [t for t in seen if t.name == "src"]
+        uses = [(name, p) for name, _, k in found if k.sees is None for p in k.parameters]
+        result = _computed(func, op, given, [t for _, t in tensors], args, kwargs)
+        if op.writes and isinstance(result, Tensor):
+            result = given[op.writes]  # and not what stood for it
+        step, names = self._step or Step("", op.name), () if seen else tuple(name for _, name in uses)
+        for place, output in enumerate(tensors_in(result)):
+            call = ops.Call(func, op, given, seen, output, place)
+            if not place:
+                _count(step, call, uses)
+            sees = _field(step, call) if seen and op.name not in ops.CREATES else None
+            if op.writes and not op.is_view:
+                self._write(step, output, sees, names)
+            else:
+                self._learn(output, sees, names)
+        return result
+
+    def _of(self, tensor: Tensor) -> Known:
+        return self._known.get(id(tensor), _UNKNOWN)
+
+    def _learn(self, tensor: Tensor, sees: Field | None = None, parameters: tuple[str, ...] = ()) -> Known:
+        known = self._known[id(tensor)] = Known(tensor, sees, parameters)
+        self._sharing[tensor.untyped_storage()._cdata].append(known)
+        return known
+
+    def _write(self, step: Step, tensor: Tensor, sees: Field | None, parameters: tuple[str, ...]) -> None:
+        """A tensor changes in place, and with it all that shares its memory."""
+        low, high, layout = _memory(tensor)
+        for other in self._sharing[tensor.untyped_storage()._cdata]:
+            first, last, whole = _memory(other.tensor)
+            if (first, whole) == (low, layout):
+                other.sees, other.parameters = sees, parameters
+            elif first <= high and low <= last and (sees or other.sees):
+                channels = len(whole) == 4 and whole[:1] + whole[2:] == layout[:1] + layout[2:]
+                other.sees = _united(step, other.sees, sees, other.tensor.shape if channels else ())
+                other.parameters += parameters
 
 
-def output_of(model: nn.Module, images: Tensor, layer: str, use: int) -> Tensor:
-    """What `layer` puts out at its `use`-th use (from 1), for real images, in evaluation mode, of a copy."""
+def _memory(tensor: Tensor) -> tuple[int, int, list[tuple[int, int]]]:
+    """The first and the last place in memory, counted in elements, and sizes and strides."""
+    first, strides = tensor.storage_offset(), tensor.stride()
+    return first, first + ops.span(tensor.shape, strides), list(zip(tensor.shape, strides, strict=True))
 
-    def stop(name: str, uses: int, output: Tensor) -> None:
-        if name == layer and uses == use:
-            raise _Reached(output)
 
+def _united(step: Step, old: Field | None, new: Field | None, shape: Shape) -> Field:
+    """What a map of this shape sees once some channels of it were written to; no shape: another part of it."""
+    why = f"{step.label} writes into a part of a feature map, whose outputs then see different places."
     try:
-        Recorder(copied(model, Tensor.clone), Untracked(), stop).run(images)
-    except _Reached as reached:
-        return reached.args[0]
-    raise ValueError(f"Layer {layer!r} is not computed for these images, unlike for the shape alone.")
+        pairs = [[(field and field.axes[i], shape) for field in (old, new)] for i in (0, 1) if shape]
+        return Field(tuple(joined(pair, 1) for pair in pairs), why)
+    except (NoField, IndexError):
+        return Field(why=why)
+
+
+def _count(step: Step, call: ops.Call, uses: list[tuple[str, str]]) -> None:
+    name, macs = call.op.name, ops.macs_of(call)
+    for argument, parameter in uses:
+        added = argument == "bias" or (argument == "self" and name in ("addmm", "baddbmm"))
+        added |= name not in ops.MULTIPLIES and bool(re.search(r"(^|[._])bias(\d*|_[^.]*)$", parameter))
+        step.parameters[parameter] = step.parameters.get(parameter, True) and added
+    step.macs += macs or 0
+    if call.seen:
+        step.tracked = True
+        step.moves &= call.op.is_view or name in ops.MOVES
+        step.uncounted = step.uncounted or (name if macs is None else "")
+        step.pairs += ops.pairs_of(call)
+
+
+def _field(step: Step, call: ops.Call) -> Field:
+    try:
+        sees = next((t.field for t in call.seen if not t.field.axes), None) or ops.field_of(call)
+    except NoField as reason:
+        sees = Field(why=f"{step.label} {reason}")
+    if any(None in axis.steps for axis in sees.axes) and not sees.why:
+        sees = sees._replace(why=f"{step.label} {SCATTERED}")
+    return sees if sees.axes else sees._replace(pooled=ops.is_pooled(call, ()))
+
+
+def _computed(func, op: ops.Operation, given: dict, tensors: list[Tensor], args: tuple, kwargs: dict) -> Any:
+    """The result of an operation, on the meta device if one of the tensors is there."""
+    if op.name in ("convolution", "conv2d"):  # the meta device takes what others refuse
+        for name, least in (("padding", 0), ("dilation", 1)):
+            if min(given[name]) < least:
+                raise ValueError(f"{name} must be at least {least}, got {min(given[name])}")
+    if any(t.is_meta for t in tensors):
+        if (result := _known_shape(op, given, tensors)) is not None:
+            return result
+        if "device" in kwargs:
+            kwargs = kwargs | {"device": torch.device("meta")}
+        if not all(t.is_meta for t in tensors):
+            args, kwargs = tree_map_only(Tensor, lambda t: t.to("meta"), (args, kwargs))
+    return func(*args, **kwargs)
+
+
+_ACTIVATIONS = ops.names("relu gelu silu hardtanh hardswish hardsigmoid sigmoid tanh add mul")
+
+
+def _known_shape(op: ops.Operation, given: dict, tensors: list[Tensor]) -> Tensor | None:
+    """The result where its shape is plain and no check can fail: torch takes up to 3 ms to find it."""
+    (first, *others), name = tensors, op.name
+    shape, shapes = tuple(first.shape), [tuple(t.shape) for t in others]
+    if any(t.dtype != first.dtype for t in others):
+        return None
+    same = name in _ACTIVATIONS and all(other == shape for other in shapes)
+    same |= name == "batch_norm" and shapes == [shape[1:2]] * 4 and not given["training"]
+    if same or (
+        name == "layer_norm" and shapes == [tuple(given["normalized_shape"])] * 2 == [shape[-1:]] * 2
+    ):
+        return first if op.writes else _like(first)
+    if shapes and shapes[0] and shapes[1:] in ([], [shapes[0][:1]]):  # perhaps with a bias
+        wide, *kernel = shapes[0]
+        if name == "linear" and (*kernel,) == shape[-1:]:
+            return _like(first, (*shape[:-1], wide))
+        groups = given["groups"] if name == "conv2d" and len(shape) == 4 else 0
+        if groups and wide % groups == 0 and kernel[0] * groups == shape[1]:
+            settings = (given[setting] for setting in ("stride", "padding", "dilation"))
+            return _like(first, (shape[0], wide, *map(output_size, shape[2:], kernel[1:], *settings)))
+    return None
+
+
+def _like(tensor: Tensor, shape: Shape = ()) -> Tensor:
+    """A new tensor on the meta device, as `torch.empty_like` makes it in twenty times the time."""
+    strides = tensor.stride()
+    if (
+        shape or ops.span(tensor.shape, strides) + 1 != tensor.numel()
+    ):  # others share its values, or lie between
+        return torch.empty(shape or tensor.shape, dtype=tensor.dtype, device="meta")
+    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype, device="meta")
 
 
 def _weightless(tensor: Tensor) -> Tensor:
@@ -111,362 +313,20 @@ def _weightless(tensor: Tensor) -> Tensor:
     return tensor.clone() if whole else _like(tensor)
 
 
-@dataclass(eq=False)
-class Known:
-    """What is known of a tensor: what it sees of the image (None: nothing), and the parameters it is made of."""
-
-    tensor: Tensor  # alive, else Python would give its id to another one
-    sees: Field | None = None
-    parameters: tuple[str, ...] = ()
-
-
-class Untracked:
-    """What the recorder asks where operations are not followed: the image is what has a gradient."""
-
-    step: Step | None = None
-    device: torch.device | None = None
-
-    def sees(self, tensor: Tensor) -> Field | None:
-        return Field() if tensor.requires_grad else None
-
-    def parameters(self, tensor: Tensor) -> tuple[str, ...]:
-        return ()
-
-
-class Operations(TorchDispatchMode):
-    """Follows fields, parameters and multiply-adds through all ATen operations."""
-
-    def __init__(self, model: nn.Module, image: Tensor, device: torch.device):
-        super().__init__()
-        self.device = device  # the model's
-        self.step: Step | None = None  # the layer or function that is running
-        self.finish: Callable[[Step, Tensor], None]  # for a step of an operation that no function called
-        self.known: dict[int, Known] = {}
-        self.sharing: dict[int, list[Known]] = defaultdict(list)  # by the memory that they share
-        self.learn(image, Field((_pixels(image, 2), _pixels(image, 3))))
-        for name, parameter in model.named_parameters():
-            self.learn(parameter, None, (name,))
-
-    def learn(self, tensor: Tensor, sees: Field | None = None, parameters: tuple[str, ...] = ()) -> None:
-        known = self.known[id(tensor)] = Known(tensor, sees, parameters)
-        self.sharing[tensor.untyped_storage()._cdata].append(known)
-
-    def sees(self, tensor: Tensor) -> Field | None:
-        return self.known[id(tensor)].sees if id(tensor) in self.known else None
-
-    def parameters(self, tensor: Tensor) -> tuple[str, ...]:
-        return self.known[id(tensor)].parameters if id(tensor) in self.known else ()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        op = ops.operation(func)
-        given = dict(zip(op.arguments, args, strict=False)) | kwargs
-        tensors = [(name, t) for name, value in given.items() for t in tensors_in(value)]
-        if not op.is_view and not any(id(t) in self.known for _, t in tensors):
-            return func(*args, **kwargs)
-        if op.is_composite:
-            with self:
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
-        for _, t in tensors:
-            if id(t) not in self.known:
-                self.learn(t)
-        found = [(name, t, self.known[id(t)]) for name, t in tensors]
-        seen = [ops.Seen(name, t, t.shape, k.sees) for name, t, k in found if k.sees is not None]
-        if op.name == "copy":  # forgets what it writes over
-            seen = [t for t in seen if t.name == "src"]
-        uses = [(name, p) for name, _, k in found if k.sees is None for p in k.parameters]
-        result = self._run(func, op, given, [t for _, t in tensors], args, kwargs)
-        if op.writes and isinstance(result, Tensor):
-            result = given[op.writes]  # and not what stood for it
-        if outputs := list(tensors_in(result)):
-            self._note(ops.Call(func, op, given, seen, outputs[0]), outputs, uses)
-        return result
-
-    def _run(
-        self, func, op: ops.Operation, given: dict, tensors: list[Tensor], args: tuple, kwargs: dict
-    ) -> Any:
-        if any(t.is_meta for t in tensors):
-            if (result := _known_shape(op, given, tensors)) is not None:
-                return result
-            if "device" in kwargs:
-                kwargs = kwargs | {"device": torch.device("meta")}
-            if not all(t.is_meta for t in tensors):
-                args, kwargs = tree_map_only(Tensor, lambda t: t.to("meta"), (args, kwargs))
-        if op.name == "convolution":  # the meta device takes what others refuse
-            for name, least in (("padding", 0), ("dilation", 1)):
-                if min(given[name]) < least:
-                    raise ValueError(f"{name} must be at least {least}, got {min(given[name])}")
-        return func(*args, **kwargs)
-
-    def _note(self, call: ops.Call, outputs: list[Tensor], uses: list[tuple[str, str]]) -> None:
-        op, step = call.op, self.step or Step("", call.op.name.strip("_"))
-        names = () if call.seen else tuple(dict.fromkeys(name for _, name in uses))
-        self._count(step, call, uses)
-        for place, output in enumerate(outputs):
-            sees = None
-            if call.seen and op.name not in ops.CREATES:
-                sees = self._field(step, replace(call, out=output, place=place))
-            if op.writes and not op.is_view:
-                self._write(step, output, sees, names)
-            else:
-                self.learn(output, sees, names)
-        if self.step is None and self.sees(outputs[0]):
-            step.in_shape = call.seen[0].shape
-            self.finish(step, outputs[0])
-
-    def _count(self, step: Step, call: ops.Call, uses: list[tuple[str, str]]) -> None:
-        name, macs = call.op.name, ops.macs_of(call)
-        for argument, parameter in uses:
-            added = argument == "bias" or (argument == "self" and name in ("addmm", "baddbmm", "addmv"))
-            added |= name not in ops.MULTIPLIES and _named_bias(parameter)
-            step.parameters[parameter] = step.parameters.get(parameter, True) and added
-        step.macs += macs or 0
-        if call.seen:
-            step.tracked = True
-            step.moves &= call.op.is_view or name in ("_unsafe_view", "clone", "_to_copy")
-            step.uncounted = step.uncounted or (name.strip("_") if macs is None else "")
-            step.windows += ops.windows_of(call)
-
-    def _field(self, step: Step, call: ops.Call) -> Field:
-        lost = next((t.field for t in call.seen if not t.field.axes), None)
-        if lost is not None:
-            return lost
-        try:
-            sees = ops.field_of(call)
-        except NoField as reason:
-            return Field(why=f"{step.label} {reason}")
-        loose = any(axis.loose for axis in sees.axes)
-        return replace(sees, why=f"{step.label} {SCATTERED}") if loose and not sees.why else sees
-
-    def _write(self, step: Step, tensor: Tensor, sees: Field | None, parameters: tuple[str, ...]) -> None:
-        """A tensor changes in place, and with it all that shares its memory."""
-        for other in self.sharing[tensor.untyped_storage()._cdata]:
-            if other.tensor is tensor:
-                other.sees, other.parameters = sees, parameters
-            elif _overlap(other.tensor, tensor):
-                other.sees = _rewritten(step, other, tensor, sees)
-                other.parameters += parameters
-
-
-def _rewritten(step: Step, other: Known, tensor: Tensor, sees: Field | None) -> Field | None:
-    """What a tensor sees once a view of it has been written to: exact where only channels were left out."""
-    base, fields = other.tensor, [f for f in (sees, other.sees) if f is not None]
-    lost = [f for f in fields if not f.axes]
-    if sees is None or lost:
-        return lost[-1] if lost else other.sees
-    if _layout(base) == _layout(tensor):
-        return sees
-    if base.ndim == 4 and _layout(base, but=1) == _layout(tensor, but=1):
-        try:
-            axes = [united(list(pair), base.shape) for pair in zip(*(f.axes for f in fields), strict=True)]
-            axes = tuple(replace(axis, loose=axis.loose | {1}) for axis in axes)
-            return Field(axes, "", all(f.pooled for f in fields))
-        except NoField:
-            pass
-    return Field(
-        why=f"{step.label} writes into a part of a feature map, whose outputs then see different places."
-    )
-
-
-def _layout(tensor: Tensor, but: int | None = None) -> list[tuple[int, int]]:
-    return [pair for d, pair in enumerate(zip(tensor.shape, tensor.stride(), strict=True)) if d != but]
-
-
-def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether the memory of two views may have addresses in common."""
-    starts = [t.storage_offset() for t in (one, other)]
-    ends = [t.storage_offset() + ops.span(t.shape, t.stride()) for t in (one, other)]
-    return max(starts) <= min(ends)
-
-
-def _pixels(image: Tensor, dim: int) -> Axis:
-    """What the pixels of an image see along a dimension of it; what is no image has a single place."""
-    if image.ndim != 4:
-        return Axis(1, 0, 1, (0,) * image.ndim, flat=True)
-    return Axis(image.shape[dim], 0, 1, tuple(int(d == dim) for d in range(4)))
-
-
-_ACTIVATIONS = ops.names("relu gelu silu hardtanh hardswish hardsigmoid sigmoid tanh add mul")
-
-
-def _known_shape(op: ops.Operation, given: dict, tensors: list[Tensor]) -> Any:
-    """The result where its shape is plain and no check can fail: torch takes up to 3 ms to find it."""
-    (first, *others), name = tensors, op.name
-    shape, shapes = tuple(first.shape), [tuple(t.shape) for t in others]
-    if any(t.dtype != first.dtype for t in others):
-        return None
-    if name in _ACTIVATIONS and all(other == shape for other in shapes):
-        return first if op.writes else _like(first)
-    if name == "native_batch_norm" and shapes == [shape[1:2]] * 4 and not given["training"]:
-        return _like(first), _empty(first, 0), _empty(first, 0)
-    if name == "native_layer_norm" and shapes == [tuple(given["normalized_shape"])] * 2 == [shape[-1:]] * 2:
-        return _like(first), _empty(first, *shape[:-1], 1), _empty(first, *shape[:-1], 1)
-    if name == "linear" and shapes and shapes[0][1:] == shape[-1:] and shapes[1:] in ([], [shapes[0][:1]]):
-        return _empty(first, *shape[:-1], shapes[0][0])
-    return None
-
-
-def _empty(tensor: Tensor, *shape: int) -> Tensor:
-    return torch.empty(shape, dtype=tensor.dtype, device="meta")
-
-
-def _like(tensor: Tensor) -> Tensor:
-    """A new tensor on the meta device, as `torch.empty_like` makes it in twenty times the time."""
-    if (
-        ops.span(tensor.shape, tensor.stride()) + 1 != tensor.numel()
-    ):  # others share its values, or lie between them
-        return _empty(tensor, *tensor.shape)
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-
-
-class Recorder(TorchFunctionMode):
-    """Notes what runs while it is active, under the names of `model.named_modules()`."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        operations: Operations | Untracked,
-        watch: Callable[[str, int, Tensor], None] = lambda name, use, output: None,
-    ):
-        super().__init__()
-        self.model, self.operations, self.watch = model, operations, watch
-        self.steps: list[Step] = []
-        self.outputs: dict[str, Output] = {}
-        self._place = ""  # the innermost module that is running and holds others
-        self._modules = dict(model.named_modules())
-        operations.finish = self._finish
-
-    def run(self, images: Tensor) -> None:
-        for name, module in self._modules.items():
-            module.__dict__["forward"] = self._watched(name, module)
-            if module._forward_hooks:  # they may change what it puts out
-                module.register_forward_hook(lambda _, given, output, name=name: self._put_out(name, output))
-        try:
-            with self:
-                self.model(images)
-        except Exception as error:
-            self._blame(error, Step("", type(self.model).__name__), [])
-            raise ValueError(error.sentence) from error
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, _function_name(func)
-        if self.operations.step is not None or name in _PROPERTIES:
-            return func(*args, **kwargs)
-        if name == "device":  # a constant made there has values, and may be kept for the next image
-            return self.operations.device or func(*args, **kwargs)
-        if name in ("__getitem__", "__setitem__"):  # a list would lose its values on the meta device
-            args = (args[0], _with_tensors(args[1]), *args[2:])
-        function = _plain(name)
-        step = Step(self._free_name(function), function)
-        result = self._ran(step, True, func, args, kwargs)
-        output = args[0] if name == "__setitem__" else next(tensors_in(result), None)
-        runs = step.tracked or function == "dropout" or isinstance(self.operations, Untracked)
-        if runs and output is not None and self.operations.sees(output):
-            self._finish(step, output)
-        return result
-
-    def _watched(self, name: str, module: nn.Module) -> Callable:
-        """The module's forward, and a note when it begins and ends."""
-        forward, leaf = module.forward, _is_leaf(module)
-        makes_weights = "parametrizations" in name.split(".")  # from weights, which is not its layer's work
-
-        @functools.wraps(forward)
-        def watched(*args, **kwargs):
-            inside = self.operations.step is not None  # a layer that is one row already
-            if inside and not makes_weights:
-                return forward(*args, **kwargs)
-            step = Step(name, type(module).__name__, module)
-            output = self._ran(step, leaf or inside, forward, args, kwargs)
-            if leaf and not inside and self._is_row(step, output, (args, kwargs)):
-                self._finish(step, output)
-            elif not inside:
-                self._put_out(name, output, True)
-            return output
-
-        return watched
-
-    def _ran(self, step: Step, is_one: bool, run: Callable, args: tuple, kwargs: dict) -> Any:
-        """What a layer or function computes, or a module that holds some; the innermost is to blame for an error."""
-        place, outer = self._place, self.operations.step
-        given = list(tensors_in((args, kwargs)))
-        shapes = [tuple(t.shape) for t in given if self.operations.sees(t)] or [tuple(t.shape) for t in given]
-        step.in_shape = shapes[0] if shapes else ()
-        # In inference mode composite operations come whole. Constants are made outside, since they may be kept.
-        whole = is_one and any(t.is_meta or t.is_inference() for t in given)
-        self._place, self.operations.step = (place, step) if is_one else (step.name, None)
-        try:
-            with torch.inference_mode() if whole else nullcontext():
-                return run(*args, **kwargs)
-        except Exception as error:
-            if step.function not in _READS:  # else the module that decides by a value is to blame
-                self._blame(error, step, shapes)
-            raise
-        finally:
-            self._place, self.operations.step = place, outer
-
-    def _finish(self, step: Step, output: Any) -> None:
-        if not step.name and step.module is None:  # no function called it, but a scripted one, say
-            step.name = self._free_name(step.function)
-        self.steps.append(step)
-        self._put_out(step.name, output, True)
-        step.output = self.outputs[step.name]
-
-    def _put_out(self, name: str, output: Any, new: bool = False) -> None:
-        """A layer or a container is done."""
-        for tensor in list(tensors_in(output))[:1]:
-            use = (self.outputs[name].use if name in self.outputs else 0) + new
-            self.outputs[name] = Output(use, tuple(tensor.shape), self.operations.sees(tensor))
-            self.watch(name, use, tensor)
-
-    def _is_row(self, step: Step, output: Any, given: Any) -> bool:
-        """Whether a layer works on the image, or with weights of its own on constants (and not on other weights)."""
-        tensor = next(tensors_in(output), None)
-        if tensor is None or step.tracked or self.operations.sees(tensor):
-            return tensor is not None
-        if not step.parameters or any(map(self.operations.parameters, tensors_in(given))):
-            return False
-        self.operations.learn(tensor)  # a constant to what follows, and no longer made of weights
-        return True
-
-    def _free_name(self, function: str) -> str:
-        """The function's name behind its module's, numbered from the second on."""
-        base = name = f"{self._place}.{function}".lstrip(".")
-        number = 0
-        while name in self._modules or name in self.outputs:
-            number += 1
-            name = f"{base}_{number}"
-        return name
-
-    def _blame(self, error: Exception, step: Step, given: list[Shape]) -> None:
-        """Give the error one sentence: which layer met it first, what that was given, the first line of the error."""
-        if hasattr(error, "sentence"):
-            return
-        text = str(error).strip().split("\n")[0].rstrip(".").replace(". ", "; ") or type(error).__name__
-        if "meta" in text.lower() or "data-independent" in text or "data-dependent" in text:
-            values = "what it computes depends on the values in its input, and only their shape is known"
-            error.sentence = f"{step.label} cannot be traced: {values}."
-        else:
-            shapes = " and ".join(str(shape[1:]) for shape in given) or "its input"
-            error.sentence = f"{step.label} cannot take {shapes}: {text}."
-
-
 def _is_leaf(module: nn.Module) -> bool:
     """Whether torch knows this module as one layer (as `torch.fx` has it, and subclasses of such)."""
-    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):  # they hold layers that do the work
-        return False
-    kinds = [c for c in type(module).__mro__ if c is not nn.Module]
-    from_torch = any(c.__module__.startswith("torch.nn.modules.") for c in kinds)
-    alone = all(name == "parametrizations" for name, _ in module.named_children())
-    return isinstance(module, nn.MultiheadAttention) or (from_torch and alone)
+    from_torch = any(
+        c.__module__.startswith("torch.nn.modules.") for c in type(module).__mro__ if c is not nn.Module
+    )
+    holds = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)  # the layers that do the work
+    alone = from_torch and not holds and not module._modules.keys() - {"parametrizations"}
+    return alone or isinstance(module, nn.MultiheadAttention)
 
 
 def _check_model(model: object) -> None:
-    if isinstance(model, type):
-        raise ValueError(f"model must be a network, not the class {model.__name__}: make one first.")
     if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be an nn.Module, got {type(model).__name__}.")
+        given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ValueError(f"model must be an nn.Module, got {given}.")
     for name, module in model.named_modules():
         label = Step(name, type(module).__name__).label
         if isinstance(module, torch.jit.ScriptModule):
@@ -475,36 +335,21 @@ def _check_model(model: object) -> None:
             raise ValueError(f"{label} has no shape yet: run the model once on images first.")
 
 
-def _named_bias(name: str) -> bool:
-    return re.search(r"(^|_)bias(\d*|_.*)$", name.rpartition(".")[2]) is not None
-
-
-_PROPERTIES = {"shape", "dtype", "is_meta", "ndim", "size", "dim", "requires_grad", "layout", "__len__"}
-_READS = {"bool", "int", "float", "complex", "index", "contains", "array", "item", "tolist", "numpy"}
-
-
-def _function_name(func: Callable) -> str:
-    name = getattr(func, "__name__", type(func).__name__)
-    return func.__self__.__name__ if name in ("__get__", "__set__") else name  # a property such as x.T
-
-
-def _plain(function: str) -> str:
-    """`add` for `add_`, `__add__`, `__radd__` and `__iadd__`, `relu` for `relu.default`."""
-    name = function.partition(".")[0]
-    name = re.sub(r"^__[ri](add|sub|mul|truediv|div|matmul|pow|floordiv)__$", r"\1", name).strip("_")
-    return "div" if name == "truediv" else name
-
-
-def _with_tensors(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(map(_with_tensors, index))
-    return torch.tensor(index) if isinstance(index, list) and index else index
+def _sentence(error: Exception, step: Step, given: Collection[Shape]) -> str:
+    """What went wrong: which layer met it first, what that was given, the first line of the error."""
+    text = str(error).strip().split("\n")[0].rstrip(".").replace(". ", "; ") or type(error).__name__
+    if "meta" in text.lower() or "data-independent" in text or "data-dependent" in text:
+        values = "what it computes depends on the values in its input, and only their shape is known"
+        return f"{step.label} cannot be traced: {values}."
+    return (
+        f"{step.label} cannot take {' and '.join(str(shape[1:]) for shape in given) or 'its input'}: {text}."
+    )
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """All tensors in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, tuple | list | dict):
+    elif isinstance(value, (tuple, list, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from tensors_in(item)

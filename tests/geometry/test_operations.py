@@ -152,7 +152,7 @@ def channels_of_two_kinds(net, x):
 @pytest.mark.parametrize("run", [over_a_constant, channels_of_two_kinds])
 def test_channels_that_see_different_windows_are_not_told_apart(run):
     model = Net(run, point=conv(2, 4, 1), wide=conv(2, 4, 5, padding=2))
-    with pytest.raises(ValueError, match=r"^Layer '\w+' \(\w+\) picks some of several values[^\n]*\.$"):
+    with pytest.raises(ValueError, match=r"^Layer '\w+' \(\w+\) (picks some of|writes into)[^\n]*\.$"):
         receptive_field(model, SHAPE, "")
     assert layer_table(model, SHAPE)["point"].receptive_field.size == (1, 1)
 
@@ -204,7 +204,6 @@ def windows(net, x):
         (Net(lambda net, x: net.conv(F.pixel_unshuffle(x, 4)), conv=conv(32, 4, 3, padding=1)), 12, 4),
         (Net(lambda net, x: net.conv(x[:, [1, 0]]), conv=conv(2, 3, 3)), 3, 1),
         (Net(lambda net, x: net.conv(x[:, net.order]), conv=conv(2, 3, 3), order=torch.tensor([1, 0])), 3, 1),
-        (Net(lambda net, x: net.conv(x[:, :, [0, 2, 4, 6, 8]][..., ::2]), conv=conv(2, 3, 3)), 5, 2),
         (Net(lambda net, x: net.conv(x.flip(1)), conv=conv(2, 3, 5)), 5, 1),
         (Net(lambda net, x: net.conv(torch.cat([x[:, :, :5], x[:, :, 5:]], 2)), conv=conv(2, 3, 3)), 3, 1),
         (
@@ -231,6 +230,7 @@ def test_values_are_followed_where_they_move(model, size, stride):
         Net(lambda net, x: net.conv(x.roll(1, 2)), conv=conv(2, 2, 3)),
         Net(lambda net, x: net.conv(x.flip(2)), conv=conv(2, 2, 3)),
         Net(lambda net, x: x[:, :, [0, 1, 5, 6]]),
+        Net(lambda net, x: net.conv(x[:, :, [0, 2, 4, 6, 8]][..., ::2]), conv=conv(2, 3, 3)),
         Net(lambda net, x: x[:, :, torch.argsort(x[0, 0, :, 0])]),
         Net(lambda net, x: F.conv2d(x, x[:, :, :3, :3])),
         Net(lambda net, x: x + x.transpose(2, 3)),
@@ -497,7 +497,7 @@ def test_every_layer_of_a_chain_on_constants_is_a_row(bias, inplace):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (nn.Conv2d, "model must be a network, not the class Conv2d"),
+        (nn.Conv2d, "model must be an nn.Module, got the class Conv2d"),
         (torch.relu, "model must be an nn.Module, got builtin"),
         (lambda x: x, "model must be an nn.Module, got function"),
         (None, "model must be an nn.Module, got NoneType"),
