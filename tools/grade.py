@@ -113,7 +113,7 @@ def _prepare() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "forkserver" in multiprocessing.get_all_start_methods():
         modules = ["grading.apart", *(["grading.ahead"] if sys.platform == "linux" else []), "grading.worker"]
-        modules += ["course_utils.training", "torchvision.models"]
+        modules += ["grading.notebook", "course_utils.training", "torchvision.models"]
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
 
 

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 WEEK = "week0_tiny"
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
-c.Execute.timeout = 8
+c.Execute.timeout = 10
 c.Grading.memory = 1_500_000_000
 c.Grading.all = 120
 """
@@ -111,7 +111,7 @@ def inside(body: str) -> dict[str, str]:
 SWALLOWS = (
     "import time\nwhile True:\n    try:\n        time.sleep(0.1)\n    except BaseException:\n        pass"
 )
-FLOOD = "while True:\n    print('again and again')"
+FLOOD = "while True:\n    print('again and again' * 100)"
 HOARD = "hoard = []\nwhile True:\n    hoard.append(bytearray(50_000_000))"
 
 # member: (answers, points, part of the note)
