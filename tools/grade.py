@@ -112,9 +112,9 @@ def _prepare() -> None:
     )
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "forkserver" in multiprocessing.get_all_start_methods():
-        multiprocessing.get_context("forkserver").set_forkserver_preload(
-            ["grading.apart", "grading.worker", "course_utils.training"]
-        )
+        modules = ["grading.apart", *(["grading.ahead"] if sys.platform == "linux" else []), "grading.worker"]
+        modules += ["grading.notebook", "course_utils.training", "torchvision.models"]
+        multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
 
 
 def _read_points(place: Place, one: Outcome) -> None:

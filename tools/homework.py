@@ -22,10 +22,9 @@ import nbformat
 from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config, PyFileConfigLoader
 
-from course_utils.homework import ANSWERS
-
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "notebooks" / "homework"
+ANSWERS = ROOT / "data" / "homework_answers.json"  # of course_utils.homework, which takes PyTorch along
 logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # nbgrader logs there what it also raises
 LOCK_SECONDS = 60  # that one program waits for another which writes into the gradebook
 

@@ -7,7 +7,9 @@ import nbformat
 import pytest
 import tiny
 from grading.find import Outcome, find, safe_id
+from grading.pages import write_page
 from grading.table import line, table, write_csv
+from grading.worker import Place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wcwidth import wcswidth
@@ -118,3 +120,13 @@ def test_columns_align_whatever_the_names(course):
     ]
     lines = table(outcomes, [tiny.WEEK]).split("\n\n")[0].splitlines()
     assert len({wcswidth(line[: line.rindex("2/3")]) for line in lines[1:]}) == 1
+
+
+def test_receipt_of_a_class_lies_beside_the_page_and_links_are_not_followed(tmp_path):
+    handed_in, secret = tmp_path / "submitted" / "Kim" / "week", tmp_path / "secret"
+    handed_in.mkdir(parents=True)
+    secret.write_text("mine")
+    (handed_in / "timestamp.txt").write_text("2026-11-26 07:00:00 UTC")
+    (handed_in / "submission_secret.txt").symlink_to(secret)
+    page = write_page(Place(tmp_path), Outcome("Kim", "week", handed_in))
+    assert sorted(path.name for path in page.parent.iterdir()) == ["timestamp.txt", "week.html"]

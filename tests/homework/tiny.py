@@ -1,6 +1,9 @@
 """A course of one small week, and submissions to it that go wrong in every way seen so far."""
 
+import atexit
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -10,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 WEEK = "week0_tiny"
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
-c.Execute.timeout = 20
+c.Execute.timeout = 10
 c.Grading.memory = 1_500_000_000
 c.Grading.all = 120
 """
@@ -25,6 +28,14 @@ def _cell(kind, name, source, *, points=None, solution=False, locked=False):
 
 def make_course(course: Path) -> None:
     """Two points by test cells (one hidden) and one for an answer that a person reads."""
+    shutil.copytree(_made(), course, dirs_exist_ok=True)
+
+
+@cache
+def _made() -> Path:
+    """Made once for a process of tests: nbgrader starts a program for each new gradebook."""
+    course = Path(tempfile.mkdtemp()) / "course"
+    atexit.register(shutil.rmtree, course.parent)
     cells = [
         new_markdown_cell("# Tiny\n<details><summary>Hint</summary>\n\nTwo.\n\n</details>", id="title"),
         _cell(new_code_cell, "setup", "from course_utils.homework import check", locked=True),
@@ -57,6 +68,7 @@ def make_course(course: Path) -> None:
     with (course / "nbgrader_config.py").open("a") as file:
         file.write(SETTINGS)
     generate(WEEK, course)
+    return course
 
 
 def release(course: Path):
@@ -99,7 +111,7 @@ def inside(body: str) -> dict[str, str]:
 SWALLOWS = (
     "import time\nwhile True:\n    try:\n        time.sleep(0.1)\n    except BaseException:\n        pass"
 )
-FLOOD = "while True:\n    print('again and again')"
+FLOOD = "while True:\n    print('again and again' * 100)"
 HOARD = "hoard = []\nwhile True:\n    hoard.append(bytearray(50_000_000))"
 
 # member: (answers, points, part of the note)

@@ -17,7 +17,6 @@ import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import types
@@ -65,34 +64,25 @@ class StoppedByGrader(Exception):
 class Line:
     """The player's process and the frames to and from it."""
 
-    def __init__(self, command: list[str], limits: Limits, threads: int) -> None:
-        self.scratch = tempfile.TemporaryDirectory()
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=self.scratch.name,
-            env=sandbox.environment(threads, "/tmp" if command[0] == "bwrap" else self.scratch.name),
-            start_new_session=True,
-        )
+    def __init__(self, handed_in: Path, limits: Limits, threads: int, trust: bool) -> None:
+        self.player = sandbox.Process(handed_in, limits.characters, threads, trust)
         self.frames: queue.Queue = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self.watch = sandbox.Watch(self.process.pid, limits.memory)
+        self.watch = sandbox.Watch(self.player, limits.memory)
         self.watch.start()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while len(head := self.process.stdout.read(HEAD.size)) == HEAD.size:
+            while len(head := self.player.reads.read(HEAD.size)) == HEAD.size:
                 sizes = HEAD.unpack(head)
                 if sum(sizes) > LARGEST_FRAME:
                     break
-                self.frames.put([self.process.stdout.read(size) for size in sizes])
+                self.frames.put([self.player.reads.read(size) for size in sizes])
         self.frames.put(None)
 
     def send(self, message: dict, blobs: list[bytes] = ()) -> None:
         try:
-            send(self.process.stdin, message, blobs)
+            send(self.player.writes, message, blobs)
         except (OSError, ValueError) as error:
             raise Ended(self.verdict()) from error
 
@@ -110,7 +100,7 @@ class Line:
 
     def verdict(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(1)
+            self.player.process.wait(1)
             self.watch.join(0.3)
             return self.watch.verdict or "ended the kernel"
         self.close()
@@ -118,21 +108,14 @@ class Line:
 
     def close(self) -> None:
         self.watch.ended.set()
-        sandbox.end(self.process.pid)
-        self.process.wait()
-        self.process.stdin.close()
-        self.scratch.cleanup()
+        self.player.end()
 
 
 class Judge:
     """Runs the cells of one notebook; `odd` collects sentences about what answers tried."""
 
     def __init__(self, handed_in: Path, limits: Limits, threads: int, trust: bool) -> None:
-        self.command, self.limits, self.threads = (
-            sandbox.command(handed_in, limits.characters, trust),
-            limits,
-            threads,
-        )
+        self.limits, self.start_with = limits, (handed_in, limits, threads, trust)
         self.module = types.ModuleType("__main__")
         self.names = self.module.__dict__
         self.odd: list[str] = []
@@ -164,7 +147,7 @@ class Judge:
         if self.line:
             self.line.close()
         self.starts += 1
-        self.line, self.sent, self.random = Line(self.command, self.limits, self.threads), {}, None
+        self.line, self.sent, self.random = Line(*self.start_with), {}, None
         try:
             self.line.receive(READY)
         except Ended as ended:  # no code of the member's has run yet
@@ -177,7 +160,7 @@ class Judge:
 
     def ask(self, message: dict, blobs: list[bytes], seconds: float) -> tuple[dict, list[bytes]]:
         """Send, and answer what the member's code calls back, until the reply; raises Ended."""
-        if self.line is None or self.line.process.poll() is not None:
+        if self.line is None or self.line.player.process.poll() is not None:
             if self.starts > MOST_STARTS or self.left() <= 0:
                 raise Ended("was not run: the time for the notebook was used up")
             self.start()
@@ -272,7 +255,7 @@ class Judge:
         busy, seconds = min(left, alarm or left), min(left, 4 * alarm or left)
         modules: list = []
         try:
-            if self.line is None or self.line.process.poll() is not None:
+            if self.line is None or self.line.player.process.poll() is not None:
                 raise Ended("was not run: an earlier call ended the kernel")
             content = self.pickled(((arguments, keywords), self._state()), modules)
             request = {"do": "call", "ref": function.answer, "seconds": seconds, "busy": busy}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from pathlib import Path
 
 import mistune
@@ -29,6 +30,7 @@ img {{ max-width: 100%; }}
 </style></head><body>
 <h1>{title}</h1>
 """
+RECEIPT = ("timestamp.txt", "submission_secret.txt")  # of a class's exchange, which returns pages by them
 FOLDED = r"<details><summary>(.*?)</summary>|</details>"  # a week's hints; other HTML is shown as it is
 markdown = mistune.create_markdown(escape=True, plugins=["table"])
 
@@ -39,6 +41,10 @@ def write_page(place: Place, one: Outcome) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{one.week}.html"
     path.write_text(_page(place, one), encoding="utf-8")
+    for name in RECEIPT:
+        receipt = one.path and one.path / name
+        if receipt and receipt.is_file() and not receipt.is_symlink():
+            shutil.copyfile(receipt, folder / name)
     return path
 
 

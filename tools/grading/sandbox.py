@@ -6,13 +6,17 @@ On Linux bubblewrap (the program `bwrap`) makes it: no network, no file of yours
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from functools import cache
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import psutil
 from homework import ROOT
@@ -38,12 +42,85 @@ def missing() -> str:
     return ""
 
 
-def command(handed_in: Path, characters: int, trust: bool) -> list[str]:
-    """Starts grading/player.py; with `trust` as any other process of yours."""
-    program = [sys.executable, str(HERE / "player.py")]
-    if trust:
-        return [*program, str(handed_in), str(characters), str(SCRATCH_BYTES)]
-    return [*_walls(handed_in), *program, "/handed_in", str(characters), str(SCRATCH_BYTES)]
+class Process:
+    """A player's process (grading/player.py), behind walls unless `trust` is given; and the line to it.
+
+    `start_preloaded` makes it start quickly.
+    """
+
+    preloaded: socket.socket | None = None  # to the process that forks players; workers are forked with it
+
+    def __init__(self, handed_in: Path, characters: int, threads: int, trust: bool) -> None:
+        self.scratch = tempfile.TemporaryDirectory()
+        if not (self.preloaded and self._fork(handed_in, characters, threads, trust)):
+            self._start(handed_in, characters, threads, trust)
+
+    @classmethod
+    def start_preloaded(cls) -> None:
+        """Let later players be forks of a process that has imported what they need."""
+        cls.preloaded, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            program = [sys.executable, str(HERE / "preloaded.py")]
+            subprocess.Popen(program, stdin=theirs, **_apart(1, "/tmp"), stdout=DEVNULL)
+
+    def _start(self, handed_in: Path, characters: int, threads: int, trust: bool) -> None:
+        program = [sys.executable, str(HERE / "player.py")]
+        program = [*program, str(handed_in)] if trust else [*_walls(handed_in), *program, "/handed_in"]
+        self.process = subprocess.Popen(
+            [*program, str(characters), str(SCRATCH_BYTES)],
+            stdin=PIPE,
+            stdout=PIPE,
+            cwd=self.scratch.name,
+            **_apart(threads, self.scratch.name if trust else "/tmp"),
+        )
+        self.writes, self.reads = self.process.stdin, self.process.stdout
+        self.heads = [psutil.Process(self.process.pid)]  # whose families are the member's
+
+    def _fork(self, handed_in: Path, characters: int, threads: int, trust: bool) -> bool:
+        """`cat`, behind walls which stand until its input ends, and a fork beside it; False where that fails."""
+        folder = self.scratch.name if trust else "/tmp"
+        request = {"handed_in": str(handed_in) if trust else "/handed_in", "folder": folder}
+        request |= {"characters": characters, "file_size": SCRATCH_BYTES, "threads": threads}
+        request["environment"] = environment(threads, folder)
+        walls = [] if trust else _walls(handed_in)
+        self.process = subprocess.Popen([*walls, "cat"], stdin=PIPE, stdout=PIPE, **_apart(threads, folder))
+        (reads, to_player), (from_player, writes), (hears, told) = os.pipe(), os.pipe(), os.pipe()
+        self.writes, self.reads = os.fdopen(to_player, "wb"), os.fdopen(from_player, "rb")
+        files = [reads, writes, os.dup(self.process.stdin.fileno()), told]
+        with os.fdopen(hears, "rb") as heard:
+            with contextlib.suppress(OSError, IndexError, psutil.Error), self.process.stdin as to_cat:
+                to_cat.write(b"\n")
+                to_cat.flush()
+                self.process.stdout.readline()  # the walls stand
+                if not trust:
+                    within = psutil.Process(self.process.pid).children(recursive=True)[-1].pid
+                    files.append(os.pidfd_open(within))
+                socket.send_fds(self.preloaded, [json.dumps(request).encode()], files)
+            for file in files:
+                os.close(file)
+            number = heard.read()
+        self.heads = [psutil.Process(self.process.pid)]
+        with contextlib.suppress(psutil.Error, ValueError):
+            self.heads.append(psutil.Process(int(number)))
+        if not number:
+            self._kill()
+        return bool(number)
+
+    def end(self) -> None:
+        self._kill()
+        with contextlib.suppress(OSError):
+            self.writes.close()
+        self.scratch.cleanup()
+
+    def _kill(self) -> None:
+        for head in self.heads:
+            end(head.pid)
+        self.process.wait()
+        psutil.wait_procs(self.heads, timeout=10)
+
+
+def _apart(threads: int, scratch: str) -> dict:
+    return {"stderr": DEVNULL, "env": environment(threads, scratch), "start_new_session": True}
 
 
 def environment(threads: int, scratch: str) -> dict[str, str]:
@@ -94,21 +171,17 @@ class Watch(threading.Thread):
     `verdict` then says so.
     """
 
-    def __init__(self, pid: int, memory: int) -> None:
+    def __init__(self, process: Process, memory: int) -> None:
         super().__init__(daemon=True)
-        self.parent, self.memory, self.verdict, self.ended = (
-            psutil.Process(pid),
-            memory,
-            "",
-            threading.Event(),
-        )
+        self.heads, self.memory, self.verdict = process.heads, memory, ""
+        self.ended = threading.Event()
 
     def run(self) -> None:
         tick = 0
         while not self.ended.wait(0.1):
             with contextlib.suppress(psutil.Error):
                 if tick % 5 == 0:  # looks through all processes of the machine
-                    family = [self.parent, *self.parent.children(recursive=True)]
+                    family = [each for head in self.heads for each in (head, *head.children(recursive=True))]
                 tick += 1
                 held = 0
                 for process in family:
@@ -119,7 +192,8 @@ class Watch(threading.Thread):
                 elif len(family) > MOST_PROCESSES:
                     self.verdict = f"started more than {MOST_PROCESSES} processes"
                 if self.verdict:
-                    end(self.parent.pid)
+                    for head in self.heads:
+                        end(head.pid)
                     return
 
 

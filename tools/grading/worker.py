@@ -25,8 +25,6 @@ from traitlets.config import Config
 
 from grading import sandbox
 from grading.find import masters
-from grading.judge import Limits
-from grading.notebook import run_notebook
 from grading.submission import KNOWN, SubmissionError, mend, read_submission, share, week_of
 
 LARGEST_FILES = 50_000_000  # bytes of all files beside a notebook
@@ -101,6 +99,9 @@ def _end_with_the_caller() -> None:
 def grade(place: Place, one: str, week: str, path: Path, threads: int, trust: bool) -> list[str]:
     """Stage, run and grade one submission; its notes, a sentence each."""
     import torch
+
+    from grading.judge import Limits
+    from grading.notebook import run_notebook
 
     torch.set_num_threads(threads)
     handed_in = place.course / place.work / "files" / one / week
