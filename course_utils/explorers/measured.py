@@ -31,7 +31,6 @@ from course_utils.explorers.receptive_field import BOX, SIZE, TRAINED, UNTRAINED
 from course_utils.geometry import LayerRow, LayerTable, effective_receptive_field, layer_table
 from course_utils.measurements import layer_signals, main_path
 from course_utils.metrics import target_ranks
-from course_utils.models.imagenet import ImageNetClassifier
 
 
 def measure(key: str) -> Any:
@@ -93,13 +92,20 @@ def _spoken_names(rows: Iterable[LayerRow]) -> list[str]:
     return names
 
 
+def _fresh_classifier() -> nn.Module:
+    model = models.imagenet_classifier()
+    for module in model.modules():
+        getattr(module, "reset_parameters", lambda: None)()
+    return model
+
+
 FIELD_BUILD: dict[str, Callable[[], nn.Module]] = {  # the first two without the weight of their classifiers
     "AlexNet": lambda: models.alexnet(num_classes=1, hidden=1),
     "VGG-16": lambda: models.vgg16(num_classes=1, hidden=1),
     "GoogLeNet": lambda: models.googlenet(aux_logits=False),
     "ResNet-18": models.resnet18,
     "ResNet-50": models.resnet50,
-    "EfficientNet-Lite0": ImageNetClassifier,
+    "EfficientNet-Lite0": _fresh_classifier,
 }
 _CLASSIFIER = "EfficientNet-Lite0"  # whose trained weights are on this computer
 
