@@ -213,14 +213,22 @@ def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
 
 
 def _adaptive(call: Call, axes: list[Axis]) -> Axis:
+    """Windows of equal size and step where they are; else the narrowest field that holds them all."""
     (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
     for dim in range(len(shape) - 2, len(shape)):
-        windows = _adaptive_windows(shape[dim], out[dim])
-        (_, size), (step, _) = windows[0], windows[-1] if len(windows) < 2 else windows[1]
-        even = len(windows) > 1 and windows == [(i * step, i * step + size) for i in range(len(windows))]
-        left = None if len(windows) > 1 else 0
-        axis = axis.window(dim, size, step) if even else axis.summed({dim}, shape, left)
+        n, outputs = shape[dim], out[dim]
+        if outputs == 1 or (outputs > n > 1 and axis.steps[dim]):
+            axis = axis.summed({dim}, shape, None if outputs > 1 else 0)
+        else:
+            windows = _adaptive_windows(n, outputs)
+            axis = axis.window(dim, *min(_cover(windows, step) for step in {n // outputs, -(-n // outputs)}))
     return axis
+
+
+def _cover(windows: list[tuple[int, int]], step: int) -> tuple[int, int, int]:
+    """Size, stride and padding of the narrowest windows of this stride that hold these."""
+    start = min(low - i * step for i, (low, _) in enumerate(windows))
+    return max(high - i * step for i, (_, high) in enumerate(windows)) - start, step, -start
 
 
 def _padding(call: Call, axes: list[Axis]) -> Axis:
