@@ -389,14 +389,20 @@ def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Seq
         taken.append(boxes[best])
 
 
-def show_table(rows: Iterable[Sequence], columns: Sequence[str], *, caption: str = "") -> Markdown:
+def show_table(
+    rows: Iterable[Mapping | Sequence], columns: Sequence[str] | None = None, *, caption: str = ""
+) -> Markdown:
     """A table for a notebook, numbers to the right, also strings where each of a column starts with a digit.
 
-    Whole numbers get thousands separators, others three significant digits, None stays blank.
+    `rows` are sequences with their names in `columns`, or mappings from column to value. Whole numbers
+    get thousands separators, others three significant digits, None stays blank.
     Raises ValueError where there is no row, or one that does not have as many values as there are columns.
     """
     rows = list(rows)
-    if not rows or any(len(row) != len(columns) for row in rows):
+    if columns is None and rows and all(isinstance(row, Mapping) for row in rows):
+        columns = list(rows[0])
+        rows = [list(row.values()) if list(row) == columns else [] for row in rows]
+    if not rows or not columns or any(len(row) != len(columns) for row in rows):
         raise ValueError(f"rows of a table have the same columns; got {len(rows)} rows, columns {columns}")
     cells = [
         ["" if v is None else str(v) if isinstance(v, bool | str) else words.number(v) for v in row]

@@ -60,8 +60,14 @@ class History:
     learning_rates: list[float] = field(default_factory=list)
     train_errors: list[float] = field(default_factory=list)
     test_errors: list[float] = field(default_factory=list)
+    images: int = 0
     seconds: float = 0.0
     stopped: str = ""
+
+    @property
+    def images_per_second(self) -> float:
+        """Images trained on per second of training time; 0 before the first step."""
+        return self.images / self.seconds if self.seconds else 0.0
 
     @property
     def test_error(self) -> float:
@@ -192,7 +198,7 @@ def fit(
             torch.manual_seed(seed)
             optimisers = _optimisers(optimiser, model, momentum, weight_decay)
             if steps >= steps_per_epoch and len(train) % batch_size == 1:
-                _try_one_image(model, train.images)
+                _try_one_image(model, train, batch_size)
             autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
             draws = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in model.modules())
             with others_go_on(alone=draws):  # from the one generator that all runs share
@@ -207,7 +213,7 @@ def fit(
         history.stopped = f"Interrupted after {len(history.losses):,} of {steps:,} steps. {kept}"
         raise FitInterrupted(history) from None
     except Exception as error:
-        why = _why(error)
+        why = _why(error, model, train.images.dtype)
         if not history.losses:
             put_back()
             raise ValueError(f"no step of training could be taken: {why}") from error
@@ -237,7 +243,7 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
             batches = tqdm(list(seen.batches(batch_size)), **options)
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
-        raise ValueError(_why(error)) from error
+        raise ValueError(_why(error, model, images.images.dtype)) from error
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
     if seen is not images:
         logits = logits[torch.arange(len(images)) % len(seen)]
@@ -284,6 +290,7 @@ def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, clas
         if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers())):
             history.stopped = _divergence(math.nan, history, rate, images)
     finally:
+        history.images += seen
         history.seconds += time.perf_counter() - start
 
 
@@ -301,10 +308,13 @@ def _divergence(loss: float, history: History, rate: float, images: Tensor) -> s
     return f"{what}, though no weight was changed yet: look at the model's weights and at the loss function."
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
     """An error as the rest of a sentence."""
     text = next(iter(str(error).strip().splitlines()), "")
     why = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+    weights = {p.dtype for p in model.parameters() if p.is_floating_point()} - {dtype}
+    if weights and isinstance(error, RuntimeError) and "type" in text:
+        why += f" (the images are {dtype}, the model's weights {', '.join(map(str, weights))})"
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "alloc" in text
     return f"{why} (a smaller batch_size needs less memory)" if memory else why
 
@@ -342,14 +352,15 @@ def _lent(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.eval().to(home)
 
 
-def _try_one_image(model: nn.Module, images: Tensor) -> None:
+def _try_one_image(model: nn.Module, train: ImageSet, batch_size: int) -> None:
     """Batch normalisation behind a global pooling fails on a batch of one, which would be an epoch's last."""
     try:
         with unchanged(model), torch.random.fork_rng(), torch.no_grad():
-            model.train()(_on(_device_of(model), images[:1]))
+            model.train()(_on(_device_of(model), train.images[:1]))
     except Exception as error:
-        what = "an epoch in batches of this batch_size ends with a single image"
-        raise ValueError(f"{what}, where the model fails ({_why(error)})") from error
+        what = f"an epoch of {len(train)} images in batches of {batch_size} ends with a single image"
+        why = _why(error, model, train.images.dtype)
+        raise ValueError(f"{what}, where the model fails ({why}); choose another batch_size") from error
 
 
 def _device_of(model: nn.Module) -> torch.device:

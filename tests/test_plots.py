@@ -241,6 +241,10 @@ def test_a_table_sets_numbers_right_and_keeps_their_digits():
     assert rule == "| :-- | --: | --: | --: | :-- |"
     assert first == "| conv | 1,234,567 | 0.123 | 9.6 % |  |"
     assert second == "| fc | 8 | 12,346 | 10 % | x |"
+    named = [dict(zip(columns, row, strict=True)) for row in rows]
+    assert plots.show_table(named).data == plots.show_table(rows, columns).data
+    with pytest.raises(ValueError, match="same columns"):
+        plots.show_table([{"a": 1}, {"b": 2}])
 
 
 @pytest.mark.parametrize("rows", [[], [(1,), (2, 3)]])

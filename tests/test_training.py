@@ -195,7 +195,7 @@ def test_training_learns_and_the_history_counts():
     history = fit(network(), train, test, epochs=3, batch_size=64, learning_rate=0.05, progress=False)
     assert len(history.losses) == len(history.learning_rates) == 45
     assert len(history.train_errors) == len(history.test_errors) == 3
-    assert history.seconds > 0
+    assert history.images == 3 * 960 and history.images_per_second == history.images / history.seconds > 0
     assert history.test_error < 0.2 < 0.9 and history.losses[-1] < history.losses[0] and history.stopped == ""
 
 
@@ -373,7 +373,7 @@ NOT_FITTING = {
         {"model": nn.Conv2d(1, 10, 3)},
         {"model": nn.Sequential(flat(), nn.Flatten(0))},
     ],
-    "dtype|type": [{"model": flat().double()}, {"model": network().double()}],
+    "torch.float64": [{"model": flat().double()}, {"model": network().double()}],
     "ends with a single image": [
         {"train": image_set(65), "batch_size": 32, "model": POOLED},
         {"train": image_set(1), "model": POOLED},
@@ -474,7 +474,7 @@ def test_ties_count_against_the_target_everywhere(seed, values):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (lambda: flat().bfloat16(), "dtype"),
+        (lambda: flat().bfloat16(), "torch.bfloat16"),
         (lambda: flat(5), "class numbers from 0 to 4"),
         (lambda: nn.Conv2d(1, 10, 3), "shape"),
         (lambda: nn.Sequential(flat(), nn.Flatten(0)), "shape"),

@@ -13,15 +13,15 @@ from course_utils.models.alexnet import alexnet
 from course_utils.models.checks import check_choice
 from course_utils.models.googlenet import googlenet
 from course_utils.models.imagenet import Rescale
-from course_utils.models.resnet import RESNET_STAGES, resnet
-from course_utils.models.vgg import VGG_LETTERS, vgg
+from course_utils.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from course_utils.models.vgg import vgg11, vgg13, vgg16, vgg19
 
+VGGS = (vgg11, vgg13, vgg16, vgg19)
+SAME = (alexnet, *VGGS, resnet18, resnet34, resnet50, resnet101, resnet152)  # as they are by default
 PRETRAINED: dict[str, Callable[[], nn.Module]] = {
-    "alexnet": alexnet,
+    **{make.__name__: make for make in SAME},
+    **{f"{make.__name__}_bn": partial(make, batch_norm=True) for make in VGGS},
     "googlenet": partial(googlenet, "torchvision", aux_logits=False),
-    **{f"resnet{depth}": partial(resnet, depth) for depth in RESNET_STAGES},
-    **{f"vgg{depth}": partial(vgg, letter) for depth, letter in VGG_LETTERS.items()},
-    **{f"vgg{depth}_bn": partial(vgg, letter, True) for depth, letter in VGG_LETTERS.items()},
 }
 TIMEOUT = 5.0  # seconds for the first answer, and for each later piece
 
@@ -70,4 +70,8 @@ def _add_rescaling(model: nn.Module) -> None:
     """Let it take ImageNet's normalisation: it was trained on pixels from -1 to 1 (torchvision's transform_input)."""
     model.rescale = Rescale(mean=0.5, std=0.5)
     # A hook, since a layer would change the names in `state_dict`
-    model.register_forward_pre_hook(lambda model, images: model.rescale(*images))
+    model.register_forward_pre_hook(_rescale_input)
+
+
+def _rescale_input(model: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+    return model.rescale(*inputs)

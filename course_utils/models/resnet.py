@@ -1,7 +1,6 @@
 """Residual networks (He et al. 2016, "Deep residual learning for image recognition") and plain twins."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -199,13 +198,21 @@ RESNET_STAGES = {
 }
 
 
-def resnet(depth: int, variant: str = "v1.5", **options) -> ResNet:
-    """ResNet for 224x224 pixels: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    return ResNet(*RESNET_STAGES[depth], variant=variant, **options)
+def _for_imagenet(name: str, depth: int, what: str, **fixed) -> Callable[..., ResNet]:
+    def make(variant: str = "v1.5", **options) -> ResNet:
+        return ResNet(*RESNET_STAGES[depth], variant=variant, **fixed, **options)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = (
+        f"""ResNet-{depth} {what}: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
+    )
+    return make
 
 
-resnet18, resnet34, resnet50, resnet101, resnet152 = (partial(resnet, depth) for depth in RESNET_STAGES)
-plain18, plain34 = (partial(net, skip=False) for net in (resnet18, resnet34))  # without their shortcuts
+resnet18, resnet34, resnet50, resnet101, resnet152 = (
+    _for_imagenet(f"resnet{depth}", depth, "for 224x224 pixels") for depth in RESNET_STAGES
+)
+plain18, plain34 = (_for_imagenet(f"plain{d}", d, "without its shortcuts", skip=False) for d in (18, 34))
 
 
 def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:

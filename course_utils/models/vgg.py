@@ -1,7 +1,6 @@
 """VGG: the paper's six configurations as data, and a small one for 28x28 pixels."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -70,9 +69,18 @@ def vgg(configuration: str, batch_norm: bool = False, **options) -> VGG:
     return VGG(VGG_CONFIGURATIONS[configuration], batch_norm=batch_norm, **options)
 
 
-# Each `state_dict` is torchvision's: 132,863,336, 133,047,848, 138,357,544 and 143,667,240 parameters
-VGG_LETTERS = {11: "A", 13: "B", 16: "D", 19: "E"}
-vgg11, vgg13, vgg16, vgg19 = (partial(vgg, letter) for letter in VGG_LETTERS.values())
+def _of_depth(depth: int, configuration: str, params: str) -> Callable[..., VGG]:
+    def make(batch_norm: bool = False, **options) -> VGG:
+        return vgg(configuration, batch_norm, **options)
+
+    make.__name__ = make.__qualname__ = f"vgg{depth}"
+    told = f"VGG with {depth} weight layers, configuration {configuration}: {params} parameters"
+    make.__doc__ = f"{told}; `state_dict` is torchvision's. `batch_norm` and `options` as in `vgg`."
+    return make
+
+
+vgg11, vgg13 = _of_depth(11, "A", "132,863,336"), _of_depth(13, "B", "133,047,848")
+vgg16, vgg19 = _of_depth(16, "D", "138,357,544"), _of_depth(19, "E", "143,667,240")
 
 
 def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
