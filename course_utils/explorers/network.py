@@ -16,21 +16,24 @@ SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
 
 
 class Network(NamedTuple):
-    """What a network takes, and the `size` that its paper took."""
+    """How a reader makes a network, what it takes, and the `size` that its paper took."""
 
+    code: str
     in_channels: int = 3
     size: int = 224
 
 
-NETWORKS = {"LeNet-5": Network(1, 32), "AlexNet": Network(size=227)}
-NETWORKS |= dict.fromkeys(("VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50"), Network())
+NETWORKS = {"LeNet-5": Network("lenet5()", 1, 32), "AlexNet": Network('alexnet("2012")', size=227)}
+NETWORKS |= {"VGG-16": Network("vgg16()"), "GoogLeNet": Network("googlenet()")}
+NETWORKS |= {"ResNet-18": Network("resnet18()"), "ResNet-50": Network("resnet50()")}
 
 
 def describe(data: Values | None = None) -> Description:
     """A network as a table: units, weights, connections, multiply-adds and receptive field of each layer.
 
     `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or
-    "layers"), scale ("log" or "linear") and layer (the selected row).
+    "layers"), scale ("log" or "linear") and layer (the selected row). `state["code"]` is the
+    call of `layer_table` that gives these numbers.
     Units, connections and multiply-adds are those of convolutions, pooling and linear layers, as in lecture 12.
     """
     controls = {
@@ -111,6 +114,7 @@ def draw_network(values: Values, data: Values) -> Picture:
         gap=3,
     )
     state = {"in_shape": in_shape, "rows": rows, "names": tuple(names), "total": total, "selected": selected}
+    state["code"] = f"layer_table({NETWORKS[name].code}, {in_shape})"
     return Picture(picture, state, limits={"layer": len(rows) - 1})
 
 

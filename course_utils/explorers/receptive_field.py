@@ -108,6 +108,7 @@ def draw_field(values: Values, data: Values) -> Picture:
         "clipped": clipped,
         "padding_share": 1 - inside / (field.size[0] * field.size[1]),
         "photo_share": inside / SIZE**2,
+        "sizes": {entry.label: entry.field.size[0] for entry in layers},
         "effective_sd": effective and tuple(effective["sd"]),
         "waiting": "" if effective else key,
     }

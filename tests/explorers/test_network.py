@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils import models
 from course_utils.explorers import network_explorer
 from course_utils.explorers.measured import BUILD, COUNTED, MEASURED
 from course_utils.explorers.network import NETWORKS, SIZES, every_key, table_key
@@ -105,3 +106,11 @@ def test_measuring_leaves_random_numbers_alone():
     MEASURED.pop("table/LeNet-5/32/layers", None)
     assert MEASURED["table/LeNet-5/32/layers"]["total"]["params"] == 61_706
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_code_gives_the_same_total(name):
+    e = network_explorer(network=name)
+    with torch.device("meta"):
+        table = eval(e.state["code"], {"layer_table": layer_table, **vars(models)})
+    assert (table.total.macs, table.total.params) == (e.state["total"]["macs"], e.state["total"]["params"])
