@@ -11,7 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 Result = TypeVar("Result")
-_turn, _stopped, _here = threading.Lock(), threading.Event(), threading.local()
+_turn, _here = threading.Lock(), threading.local()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -37,14 +37,21 @@ def side_by_side(
     """
     cases, threads = list(cases), torch.get_num_threads()
     gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    pool = ThreadPoolExecutor(
-        at_once or (1 if gpu else threads), initializer=torch.set_num_threads, initargs=(1,)
+    at_once = at_once or (1 if gpu else threads)
+    pool, stopped = (
+        ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)),
+        threading.Event(),
     )
+
+    def in_turn(case: tuple) -> Result:
+        with _turn:
+            _here.turn, _here.stopped = True, stopped
+            end_if_stopped()
+            return run(*case)
+
     with torch.random.fork_rng(devices=[]), tqdm(total=len(cases), desc=desc) as bar:
-        # the last first: they tend to be the largest, and the small ones then fill what is left
-        runs = waiting = [pool.submit(copy_context().run, _in_turn, run, case) for case in reversed(cases)][
-            ::-1
-        ]
+        # The last first: they tend to be the largest, and the small ones then fill what is left.
+        runs = waiting = [pool.submit(copy_context().run, in_turn, case) for case in cases[::-1]][::-1]
         try:
             while waiting:  # at most 0.2 s each, since the stop button waits as long
                 ended, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -54,18 +61,12 @@ def side_by_side(
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted when {bar.n} of {len(cases)} {desc} were done.") from None
         finally:
-            _stopped.set()
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
-            _stopped.clear()
+            stopped.set()
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:
+                torch.set_num_threads(threads)
     return [each.result() for each in runs]
-
-
-def _in_turn(run: Callable[..., Result], case: tuple) -> Result:
-    with _turn:
-        _here.turn = True
-        end_if_stopped()
-        return run(*case)
 
 
 @contextmanager
@@ -83,6 +84,7 @@ def others_go_on(alone: bool = False) -> Iterator[None]:
 
 
 def end_if_stopped() -> None:
-    """Raises KeyboardInterrupt where another run of `side_by_side` failed or the stop button ended them all."""
-    if _stopped.is_set():
+    """Raises KeyboardInterrupt in a run of `side_by_side` where another one failed or the stop button ended all."""
+    stopped = getattr(_here, "stopped", None)
+    if stopped and stopped.is_set():
         raise KeyboardInterrupt
