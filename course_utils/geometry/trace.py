@@ -82,6 +82,8 @@ def trace(model: nn.Module, input_shape: Shape) -> "Trace":
             raise ValueError(getattr(error, "sentence", f"The model cannot be traced: {error}.")) from error
         finally:
             nn.Module.__call__ = call
+            for tensor, before in reversed(traced.overwritten.values()):
+                tensor.copy_(before)
     return traced
 
 
@@ -92,6 +94,7 @@ class Trace(TorchDispatchMode):
         super().__init__()
         self.image, self.device = image, device
         self.steps: list[Step] = []
+        self.overwritten: dict[int, tuple[Tensor, Tensor]] = {}  # what had values, and those before the run
         self.outputs: dict[str, Step] = {}
         self._names = {id(module): name for name, module in model.named_modules()}
         self._place = ""  # the innermost module that is running and holds others
@@ -146,6 +149,9 @@ class Trace(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs, op = kwargs or {}, ops.operation(func)
+        written = (dict(zip(op.arguments, args, strict=False)) | kwargs).get(op.writes)
+        if isinstance(written, Tensor) and not written.is_meta:  # held where no twin was put: a slot, a set
+            self.overwritten.setdefault(id(written), (written, written.clone()))
         known = [self._of(t) for t in tensors_in((args, kwargs))]
         if not op.is_view and all(k is _UNKNOWN for k in known):  # a constant, which has values
             device = {"device": self.device} if str(kwargs.get("device")) == "meta" else {}

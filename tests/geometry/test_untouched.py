@@ -120,6 +120,32 @@ class CachedMethod(nn.Module):
         return x * self.ramp(x.shape[-1])
 
 
+class Slot:
+    __slots__ = ("value",)
+
+
+class InSlotAndSet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.slot, self.held = Slot(), {torch.zeros(2)}
+        self.slot.value = torch.zeros(4)
+
+    def forward(self, x):
+        self.slot.value[1:].add_(1)
+        self.slot.value.mul_(3).add_(2)
+        torch.add(self.slot.value, 1, out=self.slot.value)
+        for held in self.held:
+            held += 1
+        return x * 2
+
+
+@pytest.mark.parametrize("name", ["layer_table", "receptive_field", "receptive_fields"])
+def test_tensors_in_slots_and_sets_stay(name):
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), InSlotAndSet())
+    MEASURES[name](model)
+    assert not model[1].slot.value.any() and not next(iter(model[1].held)).any()
+
+
 @measures
 def test_tensors_in_tuples_stay(measure):
     model = nn.Sequential(nn.Conv2d(3, 3, 3), InTuple())
