@@ -149,9 +149,10 @@ class Trace(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs, op = kwargs or {}, ops.operation(func)
-        written = (dict(zip(op.arguments, args, strict=False)) | kwargs).get(op.writes)
-        if isinstance(written, Tensor) and not written.is_meta:  # held where no twin was put: a slot, a set
-            self.overwritten.setdefault(id(written), (written, written.clone()))
+        if op.writes:  # perhaps to what is held where no twin was put, a slot or a set
+            written = (dict(zip(op.arguments, args, strict=False)) | kwargs).get(op.writes)
+            if isinstance(written, Tensor) and not written.is_meta:
+                self.overwritten.setdefault(id(written), (written, written.clone()))
         known = [self._of(t) for t in tensors_in((args, kwargs))]
         if not op.is_view and all(k is _UNKNOWN for k in known):  # a constant, which has values
             device = {"device": self.device} if str(kwargs.get("device")) == "meta" else {}
