@@ -104,6 +104,8 @@ def _names(code: Any) -> set[str]:
 
 
 def _content(holder: Any) -> Any:
+    if type(holder) is dict:  # nearly all are
+        return holder.copy()
     if isinstance(holder, CellType):
         return {"cell_contents": holder.cell_contents} if gc.get_referents(holder) else {}
     if isinstance(holder, type | dict):
@@ -112,6 +114,8 @@ def _content(holder: Any) -> Any:
 
 
 def _restore(holder: Any, content: Any) -> None:
+    if not holder and not content:
+        return
     now = _content(holder)
     values = [some.values() if isinstance(some, dict) else some for some in (now, content)]
     if len(now) == len(content) and all(map(is_, now, content)) and all(map(is_, *values)):
