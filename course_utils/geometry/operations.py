@@ -121,16 +121,30 @@ def _moving(call: Call, axes: list[Axis]) -> Axis:
     blind = [d for d, index in enumerate(indices) if isinstance(index, Tensor) and index.is_meta]
     if blind and (not call.given.get("indices") or any(axis.steps[d] != 0 for d in blind)):
         raise NoField("picks values by a tensor of indices, so its outputs see windows of different places.")
-    if None in axis.steps and (prod(out) != prod(shape) or indices != [None]):
-        raise NoField("picks some of several values that see windows of different places.")
-    if None in axis.steps:  # they may be anywhere now
-        return axis.summed(range(len(shape)), shape)._replace(steps=tuple(None if n > 1 else 0 for n in out))
-    first, width, steps = _moved(call, axis.steps)
+    known = [step or 0 for step in axis.steps]
+    first, width, steps = _moved(call, known)
+    for d, loose in enumerate(_loose(call, axis.steps)):
+        if loose:
+            width, steps[d] = width + (out[d] - 1) * (steps[d] or 0), None
     for d, n in enumerate(out):  # a change of shape forgets the step along a dimension of one position
         if n == 1 and (width or call.op.name in _RESHAPES):
             steps[d] = axis.steps[d] if len(shape) == len(out) and shape[d] == 1 else 0
     moved = Axis(axis.extent, axis.start + first, axis.size + width, tuple(steps))
-    return moved.ended(max(axis.steps) if width == span(shape, axis.steps) else 1)
+    return moved.ended(max(known) if width == span(shape, known) else 1)
+
+
+def _loose(call: Call, steps: Sequence[int | None]) -> list[bool]:
+    """Along which dimensions of the output lie values that see windows of different places."""
+    if None not in steps:
+        return []
+    count, numbered = 1, []
+    for n, step in zip(call.seen[0].shape, steps, strict=True):
+        numbered.append(count if step is None else 0)
+        count *= n if step is None else 1
+    moved = _moved(call, numbered)[2]
+    if prod(n for n, step in zip(call.out.shape, moved, strict=True) if step != 0) < count:
+        raise NoField("picks some of several values that see windows of different places.")
+    return [step != 0 for step in moved]
 
 
 def _moved(call: Call, steps: Sequence[int]) -> tuple[int, int, list[int | None]]:
