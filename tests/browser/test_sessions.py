@@ -72,7 +72,7 @@ def test_hatching_stays_when_another_notebook_is_open(lab):
 def test_one_press_of_stop_ends_fit_cell_and_run_all(lab):
     lab.open_notebook("stop.ipynb")
     lab._js("app => { app.commands.execute('notebook:run-all-cells'); }")
-    lab.cell(1).locator(".jp-OutputArea", has_text="images/s").first.wait_for()
+    lab.cell(1).locator(".jp-OutputArea", has_text="loss").first.wait_for()
     lab.page.locator('.jp-NotebookPanel-toolbar [data-command="notebook:interrupt-kernel"]').first.click()
     lab.wait_until_idle()
     (sentence,) = lab.error_outputs()
