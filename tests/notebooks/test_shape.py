@@ -141,6 +141,23 @@ def test_answers_to_bets_are_covered(path):
 
 
 @every_lecture
+def test_the_line_that_a_cover_leaves_in_sight_is_no_answer(path):
+    """JupyterLab shows the first line that is not empty of the first output beside its three dots."""
+    for cell in code(path):
+        if "hide-output" not in tags(cell) or "hide-input" in tags(cell) or not cell.outputs:
+            continue
+        shown = cell.outputs[0].get("text") or next(
+            cell.outputs[0].data[mime]
+            for mime in ("text/markdown", "text/plain")
+            if mime in cell.outputs[0].data
+        )
+        line = next(line for line in shown.splitlines() if line)
+        assert line.startswith(("| ", "**", "<Figure ")) or line.endswith(":"), (
+            f"{cell.source!r} shows {line!r}"
+        )
+
+
+@every_lecture
 def test_code_that_draws_is_folded_and_code_in_sight_is_short(path):
     in_sight = [cell for cell in code(path) if "hide-input" not in tags(cell)]
     assert [cell.source for cell in in_sight if draws_by_hand(cell)] == []
