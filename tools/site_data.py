@@ -1,4 +1,4 @@
-"""Measure anew what the site's explorers show of torch, into site/data: python tools/site_data.py (some minutes)."""
+"""Measure anew what the site's explorers show of torch, into site/data: python tools/site_data.py (half an hour)."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -9,14 +9,14 @@ from course_utils.explorers import network, receptive_field, residual
 from course_utils.explorers.measured import MEASURED
 
 DATA = Path(__file__).resolve().parents[1] / "site" / "data"
-PHOTOS = ("koala",)  # whose effective fields the site brings; each photo takes minutes and 150 kB
 
 
 def middle_units() -> Iterator[str]:
-    """Keys of the effective fields of the middle unit of each layer, on the photos that the site brings them for."""
+    """Keys of the effective fields of the middle unit of each layer, on each photo."""
     for name in receptive_field.FIELD_NETWORKS:
         known = MEASURED[f"layers/{name}"]
-        for effective, (_, label, shape, *_), photo in product(known["fields"][1:], known["layers"], PHOTOS):
+        every = product(known["fields"][1:], known["layers"], MEASURED["photos"])
+        for effective, (_, label, shape, *_), photo in every:
             yield receptive_field.effective_key(photo, name, effective, label, shape[1] // 2, shape[2] // 2)
 
 

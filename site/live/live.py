@@ -13,9 +13,17 @@ _FILES = {"table": "tables", "photo": "photos", "classes": "guesses"}
 # What is drawn where the site brings no measurement that the setting asks for, and what is said then.
 _WITHOUT = {"receptive_field": {"effective": "theoretical only"}}
 _NOT_HERE = (
-    "This page does not have the effective field of this unit, so you see the theoretical box. It has those of each "
-    "layer's middle unit on the photo {photos}; JupyterLab measures any."
+    "This page has the effective field of each layer's middle unit only, so here you see the theoretical box; "
+    "JupyterLab measures it for any unit."
 )
+
+
+def file_of(key: str) -> str:
+    """The data file with what is under a key."""
+    kind, *parts = key.split("/")
+    return (
+        f"effective/{parts[1]}-{parts[0]}.json" if kind == "effective" else f"{_FILES.get(kind, kind)}.json"
+    )
 
 
 class Files(dict):
@@ -25,24 +33,16 @@ class Files(dict):
     """
 
     def __init__(self, read):
-        self.read = read
+        self.read, self.seen = read, set()
 
     def __missing__(self, key):
-        kind = key.split("/")[0]
-        if kind == "effective":
-            self.update(json.loads(self.read(self.effective[key])))
-        else:
-            self.update(json.loads(self.read(f"{_FILES.get(kind, kind)}.json")))
+        name = file_of(key)
+        if name not in self.seen:
+            self.update(json.loads(self.read(name)))
+            self.seen.add(name)
         if key not in self:
             raise KeyError(f"The site has nothing under {key!r}.")
         return self[key]
-
-    @property
-    def effective(self):
-        """The file of each effective field that the site has."""
-        if not hasattr(self, "_effective"):
-            self._effective = json.loads(self.read("effective.json"))
-        return self._effective
 
 
 class Live:
@@ -93,13 +93,11 @@ class Live:
         """Controls, picture, sentence, and the settings for a link."""
         e = self.explorer
         svg, note = e.svg, ""
-        waiting = e.state.get("waiting")
-        if waiting and waiting in self.data.effective:
-            svg = e.measure().svg
-        elif waiting:
-            svg = e.description.draw({**e.values, **_WITHOUT[self.name]}, self.data).svg
-            photos = sorted({key.split("/")[1] for key in self.data.effective})
-            note = _NOT_HERE.format(photos=" and ".join(photos))
+        if e.state.get("waiting"):
+            try:
+                svg = e.measure().svg
+            except KeyError:
+                svg, note = e.description.draw({**e.values, **_WITHOUT[self.name]}, self.data).svg, _NOT_HERE
         marked = list(e.marked)
         controls = [self._control(name, name in marked) for name in e.controls]
         said = {

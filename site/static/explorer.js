@@ -22,6 +22,8 @@
     progress { width: 14rem; max-width: 60%; }
     .said { margin: 0.3rem 0; font-size: 0.9em; }
     .said:empty { display: none; }
+    .turn { display: none; }
+    @media (max-width: 480px) and (orientation: portrait) { .turn { display: block; margin: 0.3rem 0; font-size: 0.9em; } }
     a { color: inherit; }
     svg { min-width: 0 !important; max-width: 100% !important; height: auto; }`;
   const FROM_DISK =
@@ -67,7 +69,8 @@
       this.said.setAttribute("role", "status");
       this.controls = element("div", { className: "controls" });
       this.picture = element("div", {}, element("slot"));
-      root.append(element("style", { textContent: STYLE }), this.bar, this.controls, this.said, this.picture);
+      const turn = element("p", { className: "turn", textContent: "Hold the phone sideways for a larger picture." });
+      root.append(element("style", { textContent: STYLE }), this.bar, this.controls, this.said, turn, this.picture);
       // A deck and the page's search listen to keys: those of a control are its own.
       root.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation());
       if (location.protocol === "file:") this.said.textContent = FROM_DISK;

@@ -16,11 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "site"
 PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
 REVEAL = ("reveal.js", "reveal.css", "reset.css", "plugin/notes.js")
-# What theme and myst-nb get wrong: a heading without a level, no keys for what scrolls, a name unlike its words.
-FOR_SCREEN_READERS = {
+# What theme and myst-nb get wrong: a heading without a level, no keys for what scrolls, a name unlike
+# its words; and where a long heading may break.
+MENDED = {
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
     "<pre>": '<pre tabindex="0">',
+    '_explorer<a class="headerlink"': '_<wbr>explorer<a class="headerlink"',
     ' aria-label="Toggle hidden content"': "",  # its own words say which, and more
 }
 
@@ -46,7 +48,7 @@ def build(out: Path) -> None:
             raise lectures.PageError("Sphinx found something wrong (see above).")
     for page in out.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        for theirs, ours in FOR_SCREEN_READERS.items():
+        for theirs, ours in MENDED.items():
             text = text.replace(theirs, ours)
         page.write_text(text, encoding="utf-8")
     for left in (".buildinfo", "objects.inv"):

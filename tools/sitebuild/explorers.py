@@ -27,12 +27,12 @@ def live():
 
 @cache
 def data_files() -> dict[str, str]:
-    """The files that a page fetches, by their names: of the effective fields one each, named in effective.json."""
+    """The files that a page fetches, by their names: of the effective fields one for each network and photo."""
     files = {file.name: file.read_text(encoding="utf-8") for file in sorted(DATA.glob("*.json"))}
-    fields = json.loads(files["effective.json"])
-    names = {key: f"effective/{number}.json" for number, key in enumerate(fields)}
-    files["effective.json"] = json.dumps(names, ensure_ascii=False)
-    return files | {names[key]: json.dumps({key: fields[key]}) for key in fields}
+    parts: dict[str, dict] = {}
+    for key, found in json.loads(files.pop("effective.json")).items():
+        parts.setdefault(live().file_of(key), {})[key] = found
+    return files | {name: json.dumps(part, ensure_ascii=False) for name, part in parts.items()}
 
 
 @cache

@@ -11,6 +11,7 @@ from sitebuild import explorers, glossary
 from sitebuild.lectures import Lecture
 
 ROOT = Path(__file__).resolve().parents[2]
+_HOMEWORK_FOLDER = re.compile(r"`notebooks/homework/release/(\w+)/`")  # a page here
 HOMEWORK = sorted((ROOT / "notebooks" / "homework" / "release").glob("*/*.ipynb"))
 
 
@@ -36,6 +37,9 @@ def write(source: Path, extra: Path, lectures: list[Lecture], repository: str) -
 def _write_lecture(source: Path, lecture: Lecture) -> None:
     links = f'<p><a href="../slides/{lecture.number}.html">Slides of this lecture</a></p>'
     lecture.notebook.cells[0].source += f"\n\n{links}"
+    for cell in lecture.notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _HOMEWORK_FOLDER.sub(r"[\1](../homework/\1)", cell.source)
     nbformat.write(lecture.notebook, source / f"{lecture.page}.ipynb")
 
 
