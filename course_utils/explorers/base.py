@@ -15,7 +15,7 @@ from typing import Any
 import ipywidgets
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Control, Description, Picture
+from course_utils.explorers.description import Control, Description, Picture, choice
 
 # One page of JupyterLab holds the pictures of several kernels: an id that two of them used would be the hidden tab's.
 _KERNEL, _NUMBERS = secrets.token_hex(4), count()
@@ -48,19 +48,16 @@ class Explorer(ipywidgets.VBox):
     ) -> None:
         self.description, self.data = description, {} if data is None else data
         self.title, self.presets = description.title, description.presets
-        self.controls = {name: _widget(control) for name, control in description.controls.items()}
+        preset = {"preset": choice("preset", (_CUSTOM, *self.presets), _CUSTOM)} if self.presets else {}
+        self.controls = {name: _widget(control) for name, control in (preset | description.controls).items()}
         self.state, self._pending, self._drawing = {}, None, False
         self._ids, self._followed, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", {}, set()
-        if self.presets:
-            offered = (_CUSTOM, *self.presets)
-            preset = ipywidgets.Dropdown(options=offered, value=_CUSTOM, description="preset")
-            self.controls = {"preset": preset, **self.controls}
         self.view = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%", overflow="auto"))
         extras = [_player(self.controls[description.play])] if description.play else []
         panel = _control_panel([*self.controls.values(), *extras])
         super().__init__([panel, self.view], layout=ipywidgets.Layout(width="100%"))
         for name, control in self.controls.items():
-            control.observe(lambda change, name=name: self._on_move(name), "value")
+            control.observe(lambda change, n=name: self._drawing or self.set(**{n: change.new}), "value")
         self._show(self.values, ())
         _after_pause(_PAUSE, self._prepare, iter(prepare))
         if initial:
@@ -110,14 +107,6 @@ class Explorer(ipywidgets.VBox):
         for key in islice(keys, 1):
             self.data[key]
             _after_pause(_PAUSE, self._prepare, keys)
-
-    def _on_move(self, name: str) -> None:
-        if self._drawing:
-            return
-        if name == "preset":
-            self.set(**self.presets.get(self.controls["preset"].value, {}))
-        else:
-            self._show(self.values, (name,))
 
     def _show(self, wanted: dict[str, Any], moved: tuple[str, ...]) -> None:
         """Draw the picture at these values, or the nearest that its limits allow, and move the controls there."""
@@ -206,9 +195,7 @@ def _player(slider: ipywidgets.IntSlider) -> ipywidgets.HBox:
     """Play, pause and stop buttons that move the slider a step every 300 milliseconds, with a label in words."""
     play = ipywidgets.Play(value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=300)
     links = ((play, "value"), (slider, "value")), ((slider, "max"), (play, "max"))
-    play.links = [
-        ipywidgets.jslink(*link) for link in links
-    ]  # a step costs the kernel nothing but the redraw
+    play.links = [ipywidgets.jslink(*link) for link in links]  # the kernel has nothing to do but redraw
     return ipywidgets.HBox([ipywidgets.Label(f"play {slider.description}"), play])
 
 

@@ -34,21 +34,17 @@ def words(*lines: object, align: str = "l", least: float | str = 0, most: float 
 
     `align` is l, c or r; `least` a width, or words of that width.
     """
-    size, pitch, share = style.pop("size", svg.SIZE), style.pop("pitch", 0), _SHARE[align]
-    font, pitch = (size, style.get("bold", False)), pitch or LEADING * size
+    size, share = style.pop("size", svg.SIZE), _SHARE[align]
+    font, pitch = (size, style.get("bold", False)), style.pop("pitch", LEADING * size)
     texts = [svg.ellipsis(str(line), most, *font) if most else str(line) for line in lines]
-    width = max([width_of(least, *font), *(svg.text_width(text, *font) for text in texts)])
+    least = svg.text_width(least, *font) if isinstance(least, str) else least
+    width = max([least, *(svg.text_width(text, *font) for text in texts)])
     style = {"font_size": size, "fill": svg.TEXT, "text_anchor": _ANCHOR[align], "pitch": pitch, **style}
 
     def draw(x: float, y: float) -> str:
         return svg.text(x + share * width, y + pitch / 2 + 0.36 * size, *texts, **style)
 
     return Block(width, len(texts) * pitch, draw)
-
-
-def width_of(least: float | str, size: float = svg.SIZE, bold: bool = False) -> float:
-    """A width given in pixels, or as words."""
-    return svg.text_width(least, size, bold) if isinstance(least, str) else least
 
 
 def box(width: float, height: float, fill: str = "none", **style: object) -> Block:
@@ -109,7 +105,7 @@ def table(
     ]  # fmt: skip
     widths = [max(block.width for block in each) for each in zip(*cells, strict=True)]
     for i, width in enumerate(least):
-        widths[i] = max(widths[i], width_of(width))
+        widths[i] = max(widths[i], words(least=width).width)
     heights, up = [max(pitch, *(block.height for block in each)) for each in cells], _SHARE[upright]
 
     def draw(x: float, y: float) -> str:

@@ -21,9 +21,7 @@ LINE = "var(--jp-border-color1, #bdbdbd)"
 FAINT = "var(--jp-border-color2, #e0e0e0)"
 FONT = "var(--jp-ui-font-family, 'DejaVu Sans', sans-serif)"
 # Not black, which a dark theme would swallow.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
-    COLOURS[name] for name in ("blue", "orange", "green", "vermilion", "purple", "sky")
-)
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = list(COLOURS.values())[:6]
 
 SIZE = 14  # of text in a picture; no text is smaller
 SMALLEST = 11  # pixels on the screen that no text goes below
@@ -37,10 +35,9 @@ def tag(name: str, content: str = "", title: str = "", **attributes: object) -> 
 
     Numbers are written to a tenth of a pixel, and "_" in a name stands for its hyphen.
     """
-    said = [(key.replace("_", "-"), num(value)) for key, value in attributes.items() if value is not None]
-    written = "".join(f' {key}="{value}"' for key, value in said)
+    said = [f' {k.replace("_", "-")}="{num(v)}"' for k, v in attributes.items() if v is not None]
     content = (f"<title>{escape(title)}</title>" if title else "") + content
-    return f"<{name}{written}>{content}</{name}>" if content else f"<{name}{written}/>"
+    return f"<{name}{''.join(said)}>{content}</{name}>" if content else f"<{name}{''.join(said)}/>"
 
 
 def num(value: object) -> object:
@@ -90,10 +87,11 @@ def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = Fals
     """Lines `pitch` pixels apart, the first with its baseline at `y`; `style` may be what _USUAL names."""
     style = {name: value for name, value in style.items() if value != _USUAL[name]}
     style["font_weight"] = "700" if bold else None
-    if len(lines) == 1:
-        return tag("text", escape(str(lines[0])), x=x, y=y, **style) if lines[0] != "" else ""
-    each = [tag("text", escape(str(s)), x=x, y=y + i * pitch) for i, s in enumerate(lines) if s != ""]
-    return tag("g", "".join(each), **style)  # what they share is said once
+    shared = style if len(lines) == 1 else {}  # else said once, around them
+    each = [
+        tag("text", escape(str(s)), x=x, y=y + i * pitch, **shared) for i, s in enumerate(lines) if s != ""
+    ]
+    return "".join(each) if shared else tag("g", "".join(each), **style)
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str = "none", **style: object) -> str:
