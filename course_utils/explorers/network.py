@@ -28,6 +28,11 @@ NETWORKS |= {"VGG-16": Network("vgg16()"), "GoogLeNet": Network("googlenet()")}
 NETWORKS |= {"ResNet-18": Network("resnet18()"), "ResNet-50": Network("resnet50()")}
 
 
+def call(name: str, size: int) -> str:
+    """How a reader makes one of them for images of so many pixels a side."""
+    return "lenet5(input_size=28)" if (name, size) == ("LeNet-5", 28) else NETWORKS[name].code
+
+
 def describe(data: Values | None = None) -> Description:
     """A network as a table: units, weights, connections, multiply-adds and receptive field of each layer.
 
@@ -114,7 +119,7 @@ def draw_network(values: Values, data: Values) -> Picture:
         gap=3,
     )
     state = {"in_shape": in_shape, "rows": rows, "names": tuple(names), "total": total, "selected": selected}
-    state["code"] = f"layer_table({NETWORKS[name].code}, {in_shape})"
+    state["code"] = f"layer_table({call(name, side)}, {in_shape})"
     return Picture(picture, state, limits={"layer": len(rows) - 1})
 
 
@@ -122,9 +127,10 @@ def _details(name: str, row: LayerRow) -> Block:
     """The selected row in exact numbers, on two lines."""
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
     field, seen = row.receptive_field, "there is no single receptive field"
-    if field:
+    if field and field.stride[0]:
         seen = f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"
-        seen = "sees the whole input" if field.stride == (0, 0) else seen
+    elif field:
+        seen = "sees the whole input"
     first = f"{name}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} {row.units:,} units; "
     first += f"{row.weights:,} weights + {row.biases:,} biases"
     second = f"{row.connections:,} connections, {row.macs:,} multiply-adds; {seen}"
@@ -162,5 +168,5 @@ def _fields(rows: Sequence[LayerRow], side: int) -> Block:
         shares.append(0 if field is None else 1 if whole else field.size[0] / side)
         said.append("" if field is None else "whole" if whole else str(field.size[0]))
     inside = _bars([share if share <= 1 else 0 for share in shares], _FIELD_BAR, svg.GREEN)
-    beyond = _bars([1 if share > 1 else 0 for share in shares], _FIELD_BAR, svg.VERMILION)
+    beyond = _bars([share > 1 for share in shares], _FIELD_BAR, svg.VERMILION)
     return layout.row(layout.over(inside, beyond), words(*said, pitch=_PITCH), gap=5)

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils.data import preprocess
 from course_utils.explorers import base, receptive_field_explorer
 from course_utils.explorers import measured as module
 from course_utils.explorers import receptive_field as drawing
@@ -101,7 +102,7 @@ def test_a_measurement_is_geometrys_and_kept():
     )
     assert not e.state["waiting"] and e.state["effective_sd"] is not None
     model = module.model_of("ResNet-18", UNTRAINED)
-    photo = module.photo_tensor(e.values["photo"])[None]
+    photo = preprocess(module.photos()[e.values["photo"]].image)[None]
     expected = effective_receptive_field(model, photo, "layer1.1", (10, 20))
     found = MEASURED[drawing.effective_key(*(e.values[n] for n in ORDER))]
     assert e.state["effective_sd"] == tuple(found["sd"]) == pytest.approx(module.standard_deviation(expected))
