@@ -56,7 +56,7 @@ def test_any_setting_shows_what_geometry_says(values, check_picture):
     check_picture(e.svg)
     state, network = e.state, e.values["network"]
     layer = next(layer for layer in network_layers(network) if layer.label == e.values["layer"])
-    assert (state["layer"], state["field"]) == (layer.name, layer.field)
+    assert (state["layer"], state["field"]) == (layer.layer, layer.field)
     row, column = state["unit"]
     assert (row, column) == (e.values["row"], e.values["column"])
     assert row < layer.out_shape[1] and column < layer.out_shape[2]
@@ -86,7 +86,7 @@ def test_layers_are_geometrys(name):
     assert len({layer.label for layer in layers}) == len(layers) > 5
     assert layers[-1].field == receptive_field(model, (3, SIZE, SIZE))
     for layer in layers[:: max(1, len(layers) // 3)]:
-        assert layer.field == receptive_field(model, (3, SIZE, SIZE), layer.name)
+        assert layer.field == receptive_field(model, (3, SIZE, SIZE), layer.layer)
 
 
 def test_published_fields():
