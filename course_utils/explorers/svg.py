@@ -1,5 +1,6 @@
 """SVG as text: elements in the theme's colours, how wide words are, and the whole picture."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
@@ -9,7 +10,6 @@ from pathlib import Path
 from unicodedata import normalize
 
 from course_utils.colours import COLOURS
-from course_utils.explorers import widths
 
 # JupyterLab's theme, each with the light theme's value for places that have no theme (PNG, GitHub).
 TEXT = "var(--jp-ui-font-color1, #212121)"
@@ -60,8 +60,9 @@ def font_files() -> tuple[str, str]:
 @cache
 def advances(bold: bool) -> dict[str, float]:
     """How wide characters are at font size 1; those with an accent are as wide as without, or stand for themselves."""
-    runs = (run.partition(":") for run in (widths.BOLD if bold else widths.REGULAR).split())
-    return {c: int(width) / widths.UNITS for width, _, characters in runs for c in characters or " "}
+    tables = json.loads(Path(__file__).with_name("widths.json").read_text(encoding="utf-8"))
+    widths, units = tables["bold" if bold else "regular"], tables["units"]
+    return {c: int(width) / units for width, characters in widths.items() for c in characters}
 
 
 @lru_cache(4096)
