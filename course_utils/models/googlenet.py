@@ -1,6 +1,6 @@
 """GoogLeNet (Szegedy et al. 2015, "Going deeper with convolutions"): the paper's form and torchvision's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
 from course_utils.models.layers import initialise, local_response_norm
-from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
+from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths, scaled
 
-Conv = Callable[..., nn.Module]  # ConvBlock with batch norm settled
-FULL_WIDTH = 64  # channels of the paper's first convolution
 # One module at 14x14, two at 7x7, two at 4x4: on a CPU most of the time goes into the large maps
 MINI_MODULES = ("3a", "4a", "4d", "5a", "5b")
 AUX_AFTER = {"4a": "aux1", "4d": "aux2"}  # Section 5 and figure 3
@@ -86,13 +84,13 @@ class Inception(nn.Module):
 class InceptionAux(nn.Module):
     """Auxiliary classifier (section 5): pooling to 4x4, 1x1 convolution, two linear layers, dropout between."""
 
-    def __init__(self, conv: Conv, in_channels: int, num_classes: int, paper_pool: bool, width: int) -> None:
+    def __init__(self, in_channels, num_classes, *, width: int, batch_norm: bool, paper_pool: bool) -> None:
         super().__init__()
-        channels, features = _scale(128, width), _scale(1024, width)
+        channels, features = scaled(128, width), scaled(1024, width)
         self.pool = nn.AdaptiveAvgPool2d(4)
         if paper_pool:  # the adaptive one changes nothing at the paper's 14x14, and lets larger images pass
             self.pool = nn.Sequential(nn.AvgPool2d(5, stride=3), self.pool)
-        self.conv = conv(in_channels, channels, 1)
+        self.conv = ConvBlock(in_channels, channels, 1, batch_norm=batch_norm)
         self.fc1 = nn.Linear(channels * 4 * 4, features)
         self.dropout = nn.Dropout(0.7)
         self.fc2 = nn.Linear(features, num_classes)
@@ -129,7 +127,7 @@ class GoogLeNet(nn.Module):
         in_channels: int = 3,
         *,
         modules: Sequence[str] = tuple(INCEPTION_WIDTHS),
-        width: int = FULL_WIDTH,
+        width: int = 64,
         stem: tuple[int, int, int] | None = None,
         kernel5: int = 5,
         batch_norm: bool = False,
@@ -143,9 +141,7 @@ class GoogLeNet(nn.Module):
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, width=width)
         if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
-            raise ValueError(
-                f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}."
-            )
+            raise ValueError(f"modules are some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}.")
         if aux_logits and not set(AUX_AFTER) <= set(modules):
             raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")
         self.in_channels, self.aux_logits = in_channels, aux_logits
@@ -155,7 +151,7 @@ class GoogLeNet(nn.Module):
         self.conv1 = conv(in_channels, width, *(stem or (7, 2, 3)))  # 224x224 -> 112x112
         channels = width
         if stem is None:
-            channels = _scale(192, width)
+            channels = scaled(192, width)
             self.maxpool1 = pool(3)  # -> 56x56
             if lrn:  # the paper names no constants; these are AlexNet's
                 self.norm1 = local_response_norm()
@@ -167,12 +163,13 @@ class GoogLeNet(nn.Module):
         for previous, name in pairwise(("", *modules)):
             if previous and previous[0] != name[0]:  # a new stage
                 self.add_module(f"maxpool{previous[0]}", pool(last_pool if name[0] == "5" else 3))
-            widths = INCEPTION_WIDTHS[name].scaled(width)
+            widths = [scaled(full, width) for full in INCEPTION_WIDTHS[name]]
             module = Inception(channels, widths, batch_norm=batch_norm, kernel5=kernel5)
             self.add_module(f"inception{name}", module)
             channels = module.out_channels
             if aux_logits and name in AUX_AFTER:
-                self.add_module(AUX_AFTER[name], InceptionAux(conv, channels, num_classes, paper_aux, width))
+                options = {"width": width, "batch_norm": batch_norm, "paper_pool": paper_aux}
+                self.add_module(AUX_AFTER[name], InceptionAux(channels, num_classes, **options))
         self.min_size = smallest_size(getattr(layer, "conv", layer) for layer in self.children())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
@@ -226,7 +223,3 @@ def auxiliary_loss(outputs: Tensor | GoogLeNetOutputs, targets: Tensor) -> Tenso
     outputs = [outputs] if isinstance(outputs, Tensor) else outputs
     main, *auxiliary = (F.cross_entropy(logits, targets) for logits in outputs)
     return main + AUX_WEIGHT * sum(auxiliary)
-
-
-def _scale(channels: int, width: int) -> int:
-    return max(1, round(channels * width / FULL_WIDTH))

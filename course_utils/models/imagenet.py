@@ -36,9 +36,7 @@ class Rescale(nn.Module):
         self.register_buffer("shift", (old_mean - mean) / std, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        check_images(
-            images, 3, self.min_size, "An ImageNet model"
-        )  # broadcasting would turn one channel into three
+        check_images(images, 3, self.min_size, "An ImageNet model")  # else one channel would become three
         return images * self.scale + self.shift
 
 
@@ -91,9 +89,7 @@ def _blocks(channels: int) -> Iterator[nn.Module]:
             channels = out_channels
 
 
-def _conv(
-    in_channels: int, channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
-) -> Iterator[nn.Module]:
+def _conv(in_channels: int, channels: int, kernel_size=1, stride=1, groups=1) -> Iterator[nn.Module]:
     """Convolution and batch norm; with stride 2 the padding is TensorFlow's, less at the top and the left."""
     padding = kernel_size // 2
     pad = [nn.ZeroPad2d((padding - 1, padding, padding - 1, padding))] if stride == 2 else []

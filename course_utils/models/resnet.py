@@ -203,9 +203,8 @@ def _for_imagenet(name: str, depth: int, what: str, **fixed) -> Callable[..., Re
         return ResNet(*RESNET_STAGES[depth], variant=variant, **fixed, **options)
 
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = (
-        f"""ResNet-{depth} {what}: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    )
+    variants = """"v1.5" is torchvision's, "v1" the paper's"""
+    make.__doc__ = f"ResNet-{depth} {what}: {variants}. `options` go to `ResNet`."
     return make
 
 
