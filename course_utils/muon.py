@@ -37,10 +37,9 @@ class Muon(torch.optim.Optimizer):
                 by_shape.setdefault(kernel.shape, []).append(kernel)
         for kernels in by_shape.values():
             gradients = torch.stack([kernel.grad.flatten(1) for kernel in kernels])
-            before = [
-                self.state[kernel].get("velocity", torch.zeros_like(gradients[0])) for kernel in kernels
-            ]
-            velocities = group["momentum"] * torch.stack(before) + gradients
+            still = torch.zeros_like(gradients[0])
+            before = torch.stack([self.state[kernel].get("velocity", still) for kernel in kernels])
+            velocities = group["momentum"] * before + gradients
             steps = orthogonal(gradients + group["momentum"] * velocities)
             for kernel, velocity, step in zip(kernels, velocities, steps, strict=True):
                 self.state[kernel]["velocity"] = velocity

@@ -24,6 +24,13 @@ class Interrupted(KeyboardInterrupt):
         return [str(self)]
 
 
+def best_device() -> torch.device:
+    """CUDA or Apple's MPS where torch finds one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def side_by_side(
     run: Callable[..., Result], cases: Iterable[tuple], desc: str = "networks", at_once: int | None = None
 ) -> list[Result]:
@@ -35,13 +42,9 @@ def side_by_side(
     threads, and 1 where there is a GPU. The first error ends all runs, and so does the stop button (Ctrl-C), each
     after its step.
     """
-    cases, threads = list(cases), torch.get_num_threads()
-    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    at_once = at_once or (1 if gpu else threads)
-    pool, stopped = (
-        ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)),
-        threading.Event(),
-    )
+    cases, threads, stopped = list(cases), torch.get_num_threads(), threading.Event()
+    at_once = at_once or (threads if best_device().type == "cpu" else 1)
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
 
     def in_turn(case: tuple) -> Result:
         with _turn:

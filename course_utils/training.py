@@ -25,7 +25,7 @@ from course_utils.data import Augment, ImageSet
 from course_utils.measurements import remember, unchanged
 from course_utils.metrics import checked_ks, topk_errors
 from course_utils.muon import Muon
-from course_utils.side_by_side import Interrupted, end_if_stopped, others_go_on
+from course_utils.side_by_side import Interrupted, best_device, end_if_stopped, others_go_on
 from course_utils.side_by_side import side_by_side as side_by_side
 from course_utils.words import percent, plural
 
@@ -123,13 +123,6 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def best_device() -> torch.device:
-    """CUDA or Apple's MPS where torch finds one, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def one_cycle(steps: int, peak: float, warm_up: float = 0.25) -> list[float]:
     """A learning rate per step: a straight climb to `peak`, then a cosine towards 0 (Smith & Topin 2018)."""
     climb = max(1, round(warm_up * steps))
@@ -153,7 +146,6 @@ def fit(
     label_smoothing: float = 0.0,
     loss: Loss | None = None,
     augment: Augment | None = None,
-    bfloat16: bool = False,
     seed: int = 0,
     device: str | torch.device | None = None,
     progress: bool = True,
@@ -163,10 +155,9 @@ def fit(
     `epochs` may be a fraction: 0.5 is half a pass over `train`. `augment(images, generator=...)` changes each batch;
     `loss(outputs, targets)` replaces cross entropy where a model returns more than logits. `optimiser="muon"` makes
     the steps of convolutions orthogonal, beside SGD for all else; `momentum` is that of both, None 0.9 for SGD and
-    0.6 for Muon. Weight decay spares biases and normalisation. `bfloat16` computes convolutions and products with
-    16-bit numbers (torch.autocast). `device` is where the steps are computed: cuda or mps where there is one, else
-    the CPU. With the same `seed`, machine and number of threads a run repeats exactly, and the random state outside
-    is left alone. Afterwards the model is in evaluation mode, on the device that it came from.
+    0.6 for Muon. Weight decay spares biases and normalisation. `device` is where the steps are computed: cuda or mps
+    where there is one, else the CPU. With the same `seed`, machine and number of threads a run repeats exactly, and
+    the random state outside is left alone. Afterwards the model is in evaluation mode, on the device it came from.
 
     Raises ValueError, before the first step and with the model as it was, for settings, images and models that do
     not fit. Whatever goes wrong later (a loss that is not finite, an error in the model or the evaluation) ends the
@@ -199,12 +190,11 @@ def fit(
             optimisers = _optimisers(optimiser, model, momentum, weight_decay)
             if steps >= steps_per_epoch and len(train) % batch_size == 1:
                 _try_one_image(model, train, batch_size)
-            autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
             draws = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in model.modules())
             with others_go_on(alone=draws):  # from the one generator that all runs share
                 while len(history.losses) < steps and not history.stopped:
                     epoch = islice(schedule, steps_per_epoch)
-                    _train_epoch(model, optimisers, loss, autocast, epoch, history, bar, classes)
+                    _train_epoch(model, optimisers, loss, epoch, history, bar, classes)
                     if test is not None and not history.stopped:
                         history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
                         _show(bar, history)
@@ -252,7 +242,7 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
 
 
-def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, classes) -> None:
+def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> None:
     device = _device_of(model)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
     seen = 0
@@ -262,11 +252,10 @@ def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, clas
         for rate, (images, targets) in schedule:
             end_if_stopped()
             targets = targets.to(device)
-            with autocast:
-                outputs = model(_on(device, images))
-                if not history.losses:
-                    _check_logits(_logits(outputs), len(targets), classes)
-                value = loss(outputs, targets)
+            outputs = model(_on(device, images))
+            if not history.losses:
+                _check_logits(_logits(outputs), len(targets), classes)
+            value = loss(outputs, targets)
             step_loss = value.item()
             if not math.isfinite(step_loss):
                 history.stopped = _divergence(step_loss, history, rate, images)
@@ -300,12 +289,12 @@ def _show(bar: tqdm, history: History) -> None:
 
 
 def _divergence(loss: float, history: History, rate: float, images: Tensor) -> str:
-    what = f"Stopped at step {len(history.losses) + 1}: the loss is {loss}"
+    why = ", though no weight was changed yet: look at the model's weights and at the loss function."
     if not images.isfinite().all():
-        return f"{what}, since `augment` gave an image with pixels that are no finite numbers."
-    if history.losses:
-        return f"{what}; try a learning_rate below {rate:.3g}, reached there."
-    return f"{what}, though no weight was changed yet: look at the model's weights and at the loss function."
+        why = ", since `augment` gave an image with pixels that are no finite numbers."
+    elif history.losses:
+        why = f"; try a learning_rate below {rate:.3g}, reached there."
+    return f"Stopped at step {len(history.losses) + 1}: the loss is {loss}{why}"
 
 
 def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
@@ -327,14 +316,13 @@ def _logits(outputs: object) -> Tensor:
 
 
 def _optimisers(kind, model, momentum, weight_decay) -> list[torch.optim.Optimizer]:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    kernels = [p for p in parameters if p.ndim == 4 and kind == "muon"]
-    decayed = [p for p in parameters if p.ndim > 1 and not (kernels and p.ndim == 4)]
-    spared = [p for p in parameters if p.ndim <= 1]
+    kernels, decayed, spared = [], [], []
+    for parameter in (p for p in model.parameters() if p.requires_grad):
+        of_muon = kind == "muon" and parameter.ndim == 4
+        (kernels if of_muon else decayed if parameter.ndim > 1 else spared).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     chosen = {} if momentum is None else {"momentum": momentum}
-    nesterov = momentum is None or momentum > 0
-    sgd = torch.optim.SGD(groups, lr=0.0, nesterov=nesterov, **{"momentum": 0.9} | chosen)
+    sgd = torch.optim.SGD(groups, lr=0.0, nesterov=momentum != 0, **{"momentum": 0.9} | chosen)
     return [Muon(kernels, **chosen), sgd] if kernels else [sgd]
 
 
@@ -407,9 +395,8 @@ def _check_images(name: str, images: ImageSet) -> None:
         raise ValueError(f"there is no image in {name}; got an empty ImageSet")
     broken = (~images.images.isfinite()).flatten(1).any(dim=1).nonzero()
     if len(broken):
-        raise ValueError(
-            f"pixels are finite numbers; got NaN or infinity in image {int(broken[0])} of {name}"
-        )
+        where = f"image {int(broken[0])} of {name}"
+        raise ValueError(f"pixels are finite numbers; got NaN or infinity in {where}")
 
 
 def _check_logits(logits: Tensor, count: int, classes: int) -> None:
