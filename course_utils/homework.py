@@ -43,12 +43,12 @@ class _TooLong(BaseException):  # not an Exception: `except Exception` in an ans
 
 def check(
     function: Callable,
-    *arguments: object,
-    expected: object,
-    mistakes: Mapping[str, object] | None = None,
-    tolerance: float = 1e-5,
-    seconds: float = 5.0,
-    **keywords: object,
+    *arguments,
+    expected,
+    mistakes: Mapping | None = None,
+    tolerance=1e-5,
+    seconds=5.0,
+    **keywords,
 ) -> None:
     """Pass where `function(*arguments, **keywords)` gives `expected`; else raise WrongAnswer in words.
 
@@ -84,9 +84,7 @@ def check(
         raise WrongAnswer(f"{call} gave {_show(got)}.\nExpected: {_show_beside(expected, got)}.{reason}")
 
 
-def check_entry(
-    name: str, value: object, answer: str, question: str, mistakes: Mapping[str, object] | None = None
-) -> None:
+def check_entry(name: str, value, answer: str, question: str, mistakes: Mapping | None = None) -> None:
     """Pass where `value` is the number or word that was asked for; else raise WrongAnswer in words.
 
     `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the sentence
@@ -260,9 +258,7 @@ def _show_beside(wanted: object, got: object) -> str:
     return f"{_show(wanted)} with {right:.5g} in place of {wrong:.5g} at {first}"
 
 
-def _explain_missing_name(
-    shell: object, kind: type, error: NameError, trace: object, tb_offset: int | None = None
-) -> None:
+def _explain_missing_name(shell: object, kind: type, error: NameError, trace: object, tb_offset=None) -> None:
     frame, _ = list(traceback.walk_tb(trace))[-1]
     lines = linecache.getlines(frame.f_code.co_filename)
     if any(re.match(r"(check|check_entry|require)\(", line) for line in lines):

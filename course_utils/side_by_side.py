@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import TypeVar
 
 import torch
 from tqdm.auto import tqdm
 
-Result = TypeVar("Result")
 _turn, _here = threading.Lock(), threading.local()
 
 
@@ -31,9 +29,7 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def side_by_side(
-    run: Callable[..., Result], cases: Iterable[tuple], desc: str = "networks", at_once: int | None = None
-) -> list[Result]:
+def side_by_side(run: Callable, cases: Iterable[tuple], desc="networks", at_once: int | None = None) -> list:
     """`run(*case)` for each of `cases`, several at once, with a progress bar; the results in the order of `cases`.
 
     Runs overlap only while `fit` or `evaluate` computes; all else happens in one of them at a time, and a network
@@ -46,7 +42,7 @@ def side_by_side(
     at_once = at_once or (threads if best_device().type == "cpu" else 1)
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
 
-    def in_turn(case: tuple) -> Result:
+    def in_turn(case: tuple) -> object:
         with _turn:
             _here.turn, _here.stopped = True, stopped
             end_if_stopped()

@@ -7,7 +7,7 @@ from numbers import Integral
 def number(value: float) -> str:
     """Whole numbers with thousands commas, others with three digits or all before the point: 6.98155 -> "6.98"."""
     if isinstance(value, Integral):
-        return f"{value:,}"
+        return str(value) if isinstance(value, bool) else f"{value:,}"
     return f"{value:.3g}" if abs(float(f"{value:.3g}")) < 1000 else f"{value:,.0f}"
 
 

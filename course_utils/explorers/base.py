@@ -7,7 +7,7 @@ the function itself. So that function runs several times per second, and what is
 import asyncio
 import base64
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count, islice
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import ipywidgets
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Control, Description, Picture, choice
+from course_utils.explorers.description import Control, Description, Picture, Values, choice
 
 # One page of JupyterLab holds the pictures of several kernels: an id that two of them used would be the hidden tab's.
 _KERNEL, _NUMBERS = secrets.token_hex(4), count()
@@ -40,11 +40,7 @@ class Explorer(ipywidgets.VBox):
     """
 
     def __init__(
-        self,
-        description: Description,
-        data: Mapping[str, Any] | None = None,
-        initial: Mapping[str, Any] | None = None,
-        prepare: Iterable[str] = (),
+        self, description: Description, data: Values | None = None, initial: Values | None = None, prepare=()
     ) -> None:
         self.description, self.data = description, {} if data is None else data
         self.title, self.presets = description.title, description.presets
@@ -133,7 +129,7 @@ class Explorer(ipywidgets.VBox):
             self._pending.cancel()
         self._pending = _after_pause(_REST, self.measure) if self.state.get("waiting") else None
 
-    def _is_at(self, preset: Mapping[str, Any]) -> bool:
+    def _is_at(self, preset: Values) -> bool:
         # A place within a setting, such as a position, makes no other setting of it.
         return all(self.controls[n].value == v for n, v in preset.items() if n not in self._limited)
 

@@ -156,11 +156,9 @@ class _Frame(NamedTuple):
 
     def box(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[float, ...]:
         """x, y, width and height of these pixels (first, end), cut off at the rim."""
-        cell, starts = self.side / self.cells, (self.top, self.top, self.left, self.left)
-        inside = (
-            min(max(at - start, 0), self.cells) for at, start in zip((*rows, *columns), starts, strict=True)
-        )
-        top, bottom, left, right = inside
+        cell, edges = self.side / self.cells, ((rows, self.top), (columns, self.left))
+        inside = ([min(max(n - start, 0), self.cells) for n in ends] for ends, start in edges)
+        (top, bottom), (left, right) = inside
         return self.x + left * cell, self.y + top * cell, (right - left) * cell, (bottom - top) * cell
 
     def window(self, state: dict[str, Any]) -> tuple[float, ...]:

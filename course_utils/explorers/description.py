@@ -5,10 +5,7 @@ Needs nothing but Python, so that JupyterLab's kernel (`base.Explorer`) and a we
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
+from typing import Any
 
 Values = Mapping[str, Any]  # what controls stand on by their names, or what was measured by its key
 
@@ -93,7 +90,7 @@ class Measured(dict):
 MEASURED = Measured()
 
 
-def opened(describe: Callable[[Values], Description], initial: Values, data: Values = MEASURED) -> "Explorer":
+def opened(describe: Callable[[Values], Description], initial: Values, data: Values = MEASURED):
     """An explorer whose controls stand on `initial`; raises ValueError for a name or value that is not offered."""
     from course_utils.explorers.base import Explorer
 
@@ -101,10 +98,10 @@ def opened(describe: Callable[[Values], Description], initial: Values, data: Val
     return Explorer(described, data, initial, described.prepare)
 
 
-def opener(describe: Callable[[Values], Description]) -> Callable[..., "Explorer"]:
+def opener(describe: Callable[[Values], Description]) -> Callable:
     """The function that a notebook calls to open what is described: its docstring is that of `describe`."""
 
-    def explorer(**initial: Any) -> "Explorer":
+    def explorer(**initial: Any):
         return opened(describe, initial)
 
     explorer.__name__ = explorer.__qualname__ = describe.__module__.rpartition(".")[2] + "_explorer"

@@ -87,13 +87,7 @@ def column(*blocks: Block | str, gap: float = 4, align: str = "l") -> Block:
 
 
 def table(
-    rows: Iterable[Sequence[Block | str]],
-    columns: str,
-    gap: float = 10,
-    least: Sequence[float | str] = (),
-    pitch: float = 0,
-    down: float = 0,
-    upright: str = "c",
+    rows: Iterable[Sequence[Block | str]], columns, gap=10, least=(), pitch=0, down=0, upright="c"
 ) -> Block:
     """Rows of blocks, or words, in columns that are l, c or r; `least` are their widths, `pitch` that of rows.
 

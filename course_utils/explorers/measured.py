@@ -218,9 +218,7 @@ def own_guesses(own: Any, logits: Any, classes: Any) -> dict[str, Any]:
     logits = torch.stack([imagenet_logits(photo) for photo in own]) if logits is None else logits
     if logits.shape != (shape := (len(own), len(classes))):
         raise ValueError(f"logits must be of shape {[*shape]} (photos, classes), not {list(logits.shape)}.")
-    target_ranks(
-        logits, torch.tensor([photo.label for photo in own])
-    )  # refuses NaN and labels without a class
+    target_ranks(logits, torch.tensor([photo.label for photo in own]))  # refuses NaN, and labels of no class
     found = {"photos": [photo.name for photo in own], "classes": list(classes)}
     for photo, row in zip(own, logits, strict=True):
         found |= {f"photo/{photo.name}": _picture(photo), f"guesses/{photo.name}": guess(photo, row)}

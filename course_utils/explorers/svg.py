@@ -90,7 +90,7 @@ def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = Fals
     style["font_weight"] = "700" if bold else None
     shared = style if len(lines) == 1 else {}  # else said once, around them
     each = [
-        tag("text", escape(str(s)), x=x, y=y + i * pitch, **shared) for i, s in enumerate(lines) if s != ""
+        tag("text", escape(str(s)), x=x, y=y + i * pitch, **shared) for i, s in enumerate(lines) if str(s)
     ]
     return "".join(each) if shared else tag("g", "".join(each), **style)
 

@@ -9,9 +9,7 @@ from torch import nn
 from course_utils.words import described
 
 
-def check_images(
-    images: torch.Tensor, in_channels: int, min_size: int, model_name: str, exact: bool = False
-) -> None:
+def check_images(images: object, in_channels: int, min_size: int, model_name: str, exact=False) -> None:
     """Refuse what is no floating-point batch `[N, in_channels, H, W]` by a ValueError.
 
     H and W are at least `min_size` pixels, or just that many where `exact`.

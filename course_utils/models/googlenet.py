@@ -22,9 +22,7 @@ AUX_WEIGHT = 0.3  # Section 5: "the losses of the auxiliary classifiers were wei
 class ConvBlock(nn.Module):
     """Convolution, by default padded by half the kernel, and ReLU; `batch_norm` in between replaces the bias."""
 
-    def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=None, *, batch_norm=False
-    ) -> None:
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=None, *, batch_norm=False):
         super().__init__()
         padding = kernel_size // 2 if padding is None else padding
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
