@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from course_utils.words import described
+from course_utils.words import check_whole, described
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue; the constants of every torchvision ImageNet model
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -82,7 +82,7 @@ class ImageSet:
         augmentation; `augment` is called with each batch as `augment(images, generator=generator)`, so `random_flip`
         and `functools.partial(random_crop, padding=2)` fit as they are. Raises ValueError for a batch size below 1.
         """
-        _check_whole("batch_size", batch_size, 1)
+        check_whole("batch_size", batch_size)
         order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
 
         def batch(start: int) -> tuple[Tensor, Tensor]:
@@ -163,11 +163,6 @@ def _check_images(images: Tensor, channels: str | int = "C") -> None:
         raise ValueError(f"images must be a float tensor [N, {channels}, H, W], not {described(images)}.")
 
 
-def _check_whole(name: str, value: int, least: int) -> None:
-    if not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-
-
 def fashion_mnist() -> tuple[ImageSet, ImageSet]:
     """Fashion-MNIST as (train, test): 60,000 and 10,000 images [1, 28, 28] of ten kinds of clothing.
 
@@ -205,7 +200,7 @@ def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tenso
     Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
     _check_images(images)
-    _check_whole("padding", padding, 0)
+    check_whole("padding", padding, 0)
     count, channels, height, width = images.shape
     shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
     rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
@@ -256,7 +251,8 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
     from torchvision.transforms.functional import ten_crop as crops  # slow to import, so only when asked for
 
     _check_images(images)
-    if not isinstance(size, Integral) or not 1 <= size <= min(images.shape[2:]):
+    check_whole("size", size)
+    if size > min(images.shape[2:]):
         raise ValueError(f"a crop of {size} pixels does not fit images of {list(images.shape[2:])} pixels.")
     return torch.stack(crops(images, size), dim=1)
 
@@ -297,7 +293,7 @@ def preprocess(image: Image.Image, size: int = 224) -> Tensor:
     """
     from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
 
-    _check_whole("size", size, 1)
+    check_whole("size", size)
     image = as_rgb(image)
     width, height = image.size
     left, top = (max(0, side - LONGEST * min(image.size)) // 2 for side in image.size)

@@ -19,14 +19,15 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from numbers import Integral, Real
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.data import data_folder
+
 LINE = 80  # characters; nbgrader's report cuts longer lines off
-ANSWERS = Path(__file__).resolve().parents[1] / "data" / "homework_answers.json"  # made by tools/homework.py
+ANSWERS = data_folder() / "homework_answers.json"  # made by tools/homework.py
 _tried: set[str] = set()  # names of functions whose check ran in this kernel, wrappers' callees too
 
 
@@ -37,8 +38,8 @@ class WrongAnswer(AssertionError):
         return [line for part in str(self).split("\n") for line in textwrap.wrap(part, LINE)]
 
 
-class _TooLong(BaseException):  # not an Exception: `except Exception` in an answer must not swallow it
-    pass
+class _TooLong(BaseException):
+    """Not an Exception: `except Exception` in an answer must not swallow it."""
 
 
 def check(
@@ -107,10 +108,7 @@ def require(condition: object, sentence: str) -> None:
 
 
 def hint(task: str) -> None:
-    """Print the steps of the solution of a function, such as "output_size", without what they compute.
-
-    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test ran once.
-    """
+    """Print a solution's steps without what they compute; ValueError for no task's name, WrongAnswer before a try."""
     print(_open(task, "hint"))
 
 
@@ -179,9 +177,8 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
         return alike and torch.allclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         got = list(got) if isinstance(got, Tensor) else got
-        if not isinstance(got, Sequence) or len(got) != len(wanted):
-            return False
-        return all(_same(_plain(g), w, tolerance) for g, w in zip(got, wanted, strict=True))
+        alike = isinstance(got, Sequence) and len(got) == len(wanted)
+        return alike and all(_same(_plain(g), w, tolerance) for g, w in zip(got, wanted, strict=True))
     if isinstance(wanted, Integral):
         return isinstance(got, Integral) and got == wanted
     if isinstance(wanted, Real):
@@ -191,8 +188,9 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
 
 def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
     # What gives the right value here would explain nothing.
-    made = {sentence: value for sentence, value in (mistakes or {}).items() if not _equal(expected, value)}
-    fitting = [sentence for sentence, value in made.items() if _equal(got, value)]
+    fitting = [
+        s for s, value in (mistakes or {}).items() if _equal(got, value) and not _equal(expected, value)
+    ]
     return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
 
 

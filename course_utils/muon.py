@@ -15,8 +15,7 @@ class Muon(torch.optim.Optimizer):
 
     A convolution's weight `[out, in, k, k]` is a matrix `[out, in k k]`. Its step keeps its directions and gets
     singular values near 1, so that no direction is learned slowly; the weight's norm, which has no meaning where
-    normalisation follows, is held at sqrt(out). All other parameters go to an optimiser of their own.
-    Raises ValueError where there is no kernel, or one that does not have four dimensions.
+    normalisation follows, is held at sqrt(out). Raises ValueError for no kernel, or one without four dimensions.
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; its use in KellerJordan/cifar10-airbench.
     """
 

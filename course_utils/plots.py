@@ -200,8 +200,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
 def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axes | None = None) -> Axes:
     """A convolution's kernels `[out, in, height, width]` as tiles: in colour for three input channels.
 
-    Else the first channel is drawn, red for positive and blue for negative weights, on one scale for all.
-    Raises ValueError for other shapes.
+    Else the first channel is drawn, red above and blue below 0, on one scale. Raises ValueError for other shapes.
     """
     weights = weights.detach().cpu().float()
     if weights.ndim != 4 or 0 in weights.shape:
@@ -336,8 +335,7 @@ def plot_seeds(results: Mapping[str, Sequence[float]], *, percent=True, ax: Axes
 def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) -> Axes:
     """Models by multiply-adds (across, logarithmic), error (up) and parameters (area of the disc).
 
-    Each row has `name`, `macs`, `params` (numbers) and `error` (a fraction). Names stand where they cover
-    least. Raises ValueError where there is no row, or a row lacks one of the four.
+    Each row has `name`, `macs`, `params` and `error` (a fraction), else ValueError. Names stand where they cover least.
     """
     lacking = [row for row in rows if not {"name", "macs", "params", "error"} <= set(row)]
     if lacking or not rows:
@@ -386,9 +384,8 @@ def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Seq
 def show_table(rows: Iterable, columns: Sequence[str] | None = None, *, caption: str = "") -> Markdown:
     """A table for a notebook, numbers to the right, also strings where each of a column starts with a digit.
 
-    `rows` are sequences with their names in `columns`, or mappings from column to value. Whole numbers
-    get thousands separators, others three significant digits, None stays blank.
-    Raises ValueError where there is no row, or one that does not have as many values as there are columns.
+    `rows` are sequences with their names in `columns`, or mappings from column to value. Whole numbers get thousands
+    separators, others three digits, None stays blank. Raises ValueError for no row, or another number of values.
     """
     rows = list(rows)
     if columns is None and rows and all(isinstance(row, Mapping) for row in rows):

@@ -33,10 +33,9 @@ def side_by_side(run: Callable, cases: Iterable[tuple], desc="networks", at_once
     """`run(*case)` for each of `cases`, several at once, with a progress bar; the results in the order of `cases`.
 
     Runs overlap only while `fit` or `evaluate` computes; all else happens in one of them at a time, and a network
-    with dropout trains alone. So a `run` that seeds torch before it draws gives the same numbers as in a loop,
-    with one thread; the random state outside is left alone. `at_once` is by default the number of torch's
-    threads, and 1 where there is a GPU. The first error ends all runs, and so does the stop button (Ctrl-C), each
-    after its step.
+    with dropout trains alone. So a `run` that seeds torch before it draws gives the same numbers as in a loop, with one
+    thread; the random state outside is left alone. `at_once` is by default the number of torch's threads, and 1 where
+    there is a GPU. The first error ends all runs, and so does the stop button (Ctrl-C), each after its step.
     """
     cases, threads, stopped = list(cases), torch.get_num_threads(), threading.Event()
     at_once = at_once or (threads if best_device().type == "cpu" else 1)

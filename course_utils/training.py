@@ -4,7 +4,6 @@ Images live in memory as one tensor and batches are rows of it: on a laptop seve
 """
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,11 +29,6 @@ from course_utils.side_by_side import side_by_side as side_by_side
 from course_utils.words import percent, plural
 
 Loss = Callable[..., Tensor]
-# Tests of whole notebooks set this variable: `fit` then takes about so many steps, as many epochs of fewer images,
-# and `evaluate` gives the answers for the first images again and again.
-MAX_STEPS = "COURSE_MAX_STEPS"
-CUT_SENTENCE = "Training was cut short: no result of this run means anything."
-CUT_IMAGES = 500
 SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "epochs": ("a number above 0 (0.5 is half a pass)", lambda x: 0 < x < math.inf),
     "batch_size": ("a whole number from 1 on", lambda x: isinstance(x, Integral) and x >= 1),
@@ -167,10 +161,6 @@ def fit(
     """
     _check_settings(locals())
     _check_parts(model, train, test, optimiser)
-    if MAX_STEPS in os.environ:
-        images = batch_size * max(1, int(int(os.environ[MAX_STEPS]) / epochs))
-        train, test = (part and part.subset(min(images, len(part))) for part in (train, test))
-        print(CUT_SENTENCE)
     smoothed = partial(F.cross_entropy, label_smoothing=label_smoothing)
     loss = loss or (lambda outputs, targets: smoothed(_logits(outputs).float(), targets))
     device = torch.device(device) if device else best_device()
@@ -222,30 +212,24 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     """
     ks = checked_ks(ks)
     _check_images("images", images)
-    device, seen = _device_of(model), images
-    if MAX_STEPS in os.environ and len(images) > CUT_IMAGES:
-        seen = images.subset(CUT_IMAGES)
-        print(CUT_SENTENCE)
+    device = _device_of(model)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
         with unchanged(model), torch.inference_mode(), others_go_on():
             model.eval()
-            batches = tqdm(list(seen.batches(batch_size)), **options)
+            batches = tqdm(list(images.batches(batch_size)), **options)
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
         raise ValueError(_why(error, model, images.images.dtype)) from error
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
-    if seen is not images:
-        logits = logits[torch.arange(len(images)) % len(seen)]
     targets = images.labels.cpu()
     errors = topk_errors(logits, targets, ks)  # first, since it says what does not fit
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
 
 
 def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> None:
-    device = _device_of(model)
+    device, before = _device_of(model), history.images
     wrong = torch.zeros((), dtype=torch.int64, device=device)
-    seen = 0
     model.train()
     start = time.perf_counter()
     try:
@@ -272,14 +256,13 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
             scores = _logits(outputs).detach()
             at_least = (scores >= scores.gather(1, targets[:, None])).sum(dim=1)
             wrong += (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
-            seen += len(targets)
+            history.images += len(targets)
             if bar.update():
                 _show(bar, history)
-        history.train_errors.append(wrong.item() / seen)
+        history.train_errors.append(wrong.item() / (history.images - before))
         if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers())):
             history.stopped = _divergence(math.nan, history, rate, images)
     finally:
-        history.images += seen
         history.seconds += time.perf_counter() - start
 
 
@@ -299,7 +282,7 @@ def _divergence(loss: float, history: History, rate: float, images: Tensor) -> s
 
 def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
     """An error as the rest of a sentence."""
-    text = next(iter(str(error).strip().splitlines()), "")
+    text = str(error).strip().partition("\n")[0]
     why = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
     weights = {p.dtype for p in model.parameters() if p.is_floating_point()} - {dtype}
     if weights and isinstance(error, RuntimeError) and "type" in text:

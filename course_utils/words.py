@@ -46,6 +46,12 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least so much by a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+
+
 def described(value: object) -> str:
     """What was given, for a sentence that refuses it: "torch.float32 [4, 4]", or the name of its type."""
     return f"{value.dtype} {list(value.shape)}" if hasattr(value, "dtype") else type(value).__name__

@@ -1,8 +1,4 @@
-"""An explorer in JupyterLab: the controls of its description as widgets, and a view of what it draws.
-
-Where a setting is impossible it shows the drawing function's sentence, and the way out that it found by trying
-the function itself. So that function runs several times per second, and what is slow is data.
-"""
+"""An explorer in JupyterLab: its description's controls as widgets, what it draws, and ways out of what cannot be."""
 
 import asyncio
 import base64
@@ -29,14 +25,12 @@ _PAUSE = 0.05  # seconds between two pieces of work that an idle kernel does
 class Explorer(ipywidgets.VBox):
     """Controls above a picture that follows them.
 
-    `controls[name].value = v` redraws at once; `set(name=v, ...)` changes several with one redraw. `state`
-    holds the numbers of the last picture, `svg` its text. Where the setting is impossible, `problem` is the
-    sentence shown in place of the picture, `ways_out` maps control names to the nearest values at which it
-    can be drawn, and `marked` names the controls to move, which wear a red edge. `problem` is None otherwise.
-
-    `data` is what the drawing function may look up. Where its state has `waiting`, a key that is not there
-    yet, the explorer measures it once the controls rest, and `measure()` does so at once.
-    `prepare` are keys that an idle kernel looks up before a reader asks for them.
+    `controls[name].value = v` redraws at once; `set(name=v, ...)` changes several with one redraw. `state` holds the
+    numbers of the last picture, `svg` its text. Where the setting is impossible, `problem` is the sentence shown in
+    place of the picture (else None), `ways_out` maps control names to the nearest values at which it can be drawn,
+    and `marked` names the controls to move, which wear a red edge. `data` is what the drawing function may look up;
+    what it is `waiting` for is measured once the controls rest, by `measure()` at once, and the keys in `prepare`
+    while the kernel is idle.
     """
 
     def __init__(

@@ -83,17 +83,11 @@ def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     counted = ("weights", "params", "connections", "macs")
     state = {name: getattr(layer, name) for name in ("in_shape", "out_shape", "units", "biases", *counted)}
     state |= {f"linear_{name}": getattr(linear, name) for name in counted}
-    return reach, state | {
-        "weight_bytes": 4 * layer.params,
-        "memory_bytes": activations + 4 * layer.params,
-        "linear_memory_bytes": activations + 4 * linear.params,
-        "padding": (ahead, behind),
-        "unit": (row, column),
-        "rows": reach.taps(row),
-        "columns": reach.taps(column),
-        "unread_rows": unread(reach),
-        "unread_pixels": size**2 - (size - len(unread(reach))) ** 2,
-    }
+    state |= {"weight_bytes": 4 * layer.params, "memory_bytes": activations + 4 * layer.params}
+    state |= {"linear_memory_bytes": activations + 4 * linear.params, "padding": (ahead, behind)}
+    state |= {"unit": (row, column), "rows": reach.taps(row), "columns": reach.taps(column)}
+    lost = unread(reach)
+    return reach, state | {"unread_rows": lost, "unread_pixels": size**2 - (size - len(lost)) ** 2}
 
 
 _PANEL, _MAP, _APART = 300, 110, 344  # pixels; the last one between the left edges of input and output

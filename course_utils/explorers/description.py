@@ -1,7 +1,4 @@
-"""What an explorer is before anything shows it: its controls as plain data, and a pure function that draws.
-
-Needs nothing but Python, so that JupyterLab's kernel (`base.Explorer`) and a web page (Pyodide) show the same.
-"""
+"""What an explorer is before JupyterLab or a web page shows it, in plain Python: controls, and a pure function."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +11,8 @@ Values = Mapping[str, Any]  # what controls stand on by their names, or what was
 class Picture:
     """What a drawing function returns: SVG text, and the numbers behind it.
 
-    `limits` moves a control's range where it depends on others: the highest value of a slider, or the
-    options of a dropdown. The function itself must cope with a value that lies outside.
+    `limits` are a slider's highest value or a dropdown's options where they depend on other controls; the function
+    itself must cope with a value that lies outside.
     """
 
     svg: str

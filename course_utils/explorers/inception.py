@@ -20,10 +20,9 @@ PRESETS = {
 def describe(data: Values | None = None) -> Description:
     """The naive inception module beside the one with dimension reduction: weights and multiply-adds by branch.
 
-    `initial` sets any of size (the side of the maps in pixels), in_channels and the six widths in the order
-    of the paper's table 1: one, reduce3, three, reduce5, five, pool; or `preset`, one of the nine modules of
-    GoogLeNet such as "inception (3a)". Both modules have the same 1x1, 3x3 and 5x5 branches; the naive one
-    hands the pooling's channels on as they are.
+    `initial` sets any of size (the side of the maps in pixels), in_channels and the six widths of the paper's table 1
+    (one, reduce3, three, reduce5, five, pool), or `preset`, a module of GoogLeNet such as "inception (3a)". Both have
+    the same 1x1, 3x3 and 5x5 branches; the naive one hands the pooling's channels on as they are.
     Source: Szegedy et al. 2015, figure 2 and table 1.
     """
     size, in_channels, *widths = PRESETS["inception (3a)"].items()

@@ -1,7 +1,6 @@
 """Blocks that know their size, and rows, columns and tables of them: pictures without coordinates.
 
-What changes with a slider has a `least` width, in pixels or as the widest words that may stand there, so that
-nothing beside it moves.
+What changes with a slider has a `least` width (pixels, or the widest words), so that nothing beside it moves.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,10 +29,7 @@ def space(width: float = 0, height: float = 0) -> Block:
 
 
 def words(*lines: object, align: str = "l", least: float | str = 0, most: float = 0, **style: Any) -> Block:
-    """Lines of one style (size, bold, fill), `pitch` pixels apart; "…" ends what is wider than `most` pixels.
-
-    `align` is l, c or r; `least` a width, or words of that width.
-    """
+    """Lines `pitch` pixels apart, aligned l, c or r, at `least` so wide (pixels, or words), cut with "…" at `most`."""
     size, share = style.pop("size", svg.SIZE), _SHARE[align]
     font, pitch = (size, style.get("bold", False)), style.pop("pitch", LEADING * size)
     texts = [svg.ellipsis(str(line), most, *font) if most else str(line) for line in lines]
@@ -89,7 +85,7 @@ def column(*blocks: Block | str, gap: float = 4, align: str = "l") -> Block:
 def table(
     rows: Iterable[Sequence[Block | str]], columns, gap=10, least=(), pitch=0, down=0, upright="c"
 ) -> Block:
-    """Rows of blocks, or words, in columns that are l, c or r; `least` are their widths, `pitch` that of rows.
+    """Rows of blocks, or words, in columns that are l, c or r and have `least` widths; `pitch` is a row's least height.
 
     `gap` is what lies between columns, `down` between rows; in a row blocks stand `upright`: as `row` aligns them.
     """

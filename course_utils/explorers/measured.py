@@ -199,10 +199,7 @@ def _images() -> tuple[Tensor, Tensor]:
 
 
 def guess(photo: data.Photo, logits: Tensor) -> dict[str, Any]:
-    """What topk_explorer draws of a photo and its logits [classes]: classes in `order`, and `logits` so ordered.
-
-    The best come first; of classes with equal logits the target is last.
-    """
+    """What topk_explorer draws of a photo and its logits [classes]: best first, and of equal ones the target last."""
     shortest = [float(str(value)) for value in logits.detach().float().cpu().numpy()]  # of single precision
     target = int(photo.label)
     order = sorted(range(len(shortest)), key=lambda i: (-shortest[i], i == target, i))

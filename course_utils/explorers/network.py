@@ -36,9 +36,8 @@ def call(name: str, size: int) -> str:
 def describe(data: Values | None = None) -> Description:
     """A network as a table: units, weights, connections, multiply-adds and receptive field of each layer.
 
-    `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or
-    "layers"), scale ("log" or "linear") and layer (the selected row). `state["code"]` is the
-    call of `layer_table` that gives these numbers.
+    `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or "layers"),
+    scale ("log" or "linear") and layer (the selected row). `state["code"]` is the call that gives these numbers.
     Units, connections and multiply-adds are those of convolutions, pooling and linear layers, as in lecture 12.
     """
     controls = {
@@ -86,10 +85,7 @@ _MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE,
 
 
 def draw_network(values: Values, data: Values) -> Picture:
-    """The picture of one setting; raises ValueError for a size that the network does not take.
-
-    In its state `total` sums the rows; its "params" are all parameters, batch normalisation's too.
-    """
+    """The picture of one setting; raises ValueError for a size that the network does not take."""
     name, side, found = values["network"], values["input_size"], data[table_key(values)]
     if "refused" in found:
         raise ValueError(found["refused"])

@@ -20,8 +20,7 @@ def describe(data: Values) -> Description:
     `initial` sets any of photo (a name in `data.photos()`), network, layer, row, column (of the unit), and
     effective: "theoretical only", "effective, untrained" (fresh weights, batch norm's statistics from photos) or,
     for EfficientNet-Lite0, "effective, trained". The effective field is the mean absolute gradient of the unit,
-    its channels summed, with respect to this photo's pixels. It is measured once the controls rest for a moment
-    and kept; the box answers at once.
+    its channels summed, with respect to this photo's pixels; it is measured once the controls rest.
     """
     names, labels = data["photos"], [entry.label for entry in network_layers("ResNet-18", data)]
     controls = {
@@ -95,16 +94,10 @@ def draw_field(values: Values, data: Values) -> Picture:
     top, left, bottom, right = box = field.box(*unit)
     clipped = max(top, 0), max(left, 0), min(bottom, SIZE), min(right, SIZE)
     inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
-    state = layer._asdict() | {
-        "unit": unit,
-        "box": box,
-        "clipped": clipped,
-        "padding_share": 1 - inside / (field.size[0] * field.size[1]),
-        "photo_share": inside / SIZE**2,
-        "sizes": {entry.label: entry.field.size[0] for entry in layers},
-        "effective_sd": effective and tuple(effective["sd"]),
-        "waiting": "" if effective else key,
-    }
+    state = layer._asdict() | {"unit": unit, "box": box, "clipped": clipped, "photo_share": inside / SIZE**2}
+    state["padding_share"] = 1 - inside / (field.size[0] * field.size[1])
+    state["sizes"] = {entry.label: entry.field.size[0] for entry in layers}
+    state |= {"effective_sd": effective and tuple(effective["sd"]), "waiting": "" if effective else key}
     seen, said = f"It sees {shape(field.size)} pixels.", f"{network}, {layer.label}"
     place, *others = _sentences(state)
     swatches = (svg.VERMILION, "theoretical field"), (svg.RAISED, "padding"), (_PADDING, "field in padding")

@@ -31,10 +31,7 @@ UNIQUE = "__unique__"
 
 
 def tag(name: str, content: str = "", title: str = "", **attributes: object) -> str:
-    """One element, without attributes that are None; `title` is shown when the pointer rests on it.
-
-    Numbers are written to a tenth of a pixel, and "_" in a name stands for its hyphen.
-    """
+    """One element: "_" in a name is a hyphen, None is left out, numbers have one digit behind the point."""
     said = [f' {k.replace("_", "-")}="{num(v)}"' for k, v in attributes.items() if v is not None]
     content = (f"<title>{escape(title)}</title>" if title else "") + content
     return f"<{name}{''.join(said)}>{content}</{name}>" if content else f"<{name}{''.join(said)}/>"
@@ -144,10 +141,7 @@ def image(x: float, y: float, side: float, data_uri: str, title: str = "") -> st
 
 
 def document(width: float, height: float, title: str, *body: str) -> str:
-    """The whole SVG, as wide as its cell, up to WIDEST times its own width; `title` says in words what is shown.
-
-    In a cell in which text would be less than 11 pixels high, the picture scrolls sideways.
-    """
+    """The whole SVG, as wide as its cell within bounds that keep text legible; `title` says in words what is shown."""
     widths = f"max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
     frame = {"viewBox": f"0 0 {num(width)} {num(height)}", "style": f"display:block;width:100%;{widths}"}
     words = {"role": "img", "font_family": FONT, "font_size": SIZE, "fill": TEXT}
@@ -161,13 +155,8 @@ def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, s
     """The picture as PNG, `width` pixels wide, on a white background and with fonts that travel with us."""
     from resvg_py import svg_to_bytes
 
-    theme = {"--jp-ui-font-family": "DejaVu Sans", **(theme or {})}
-    return svg_to_bytes(
-        svg_string=_VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg),
-        width=width,
-        background=background,
-        skip_system_fonts=True,
-        font_files=list(font_files()),
-        font_family="DejaVu Sans",
-        sans_serif_family="DejaVu Sans",
-    )
+    name = "DejaVu Sans"
+    theme = {"--jp-ui-font-family": name, **(theme or {})}
+    coloured = _VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg)
+    fonts = {"font_files": list(font_files()), "font_family": name, "sans_serif_family": name}
+    return svg_to_bytes(coloured, width=width, background=background, skip_system_fonts=True, **fonts)

@@ -16,10 +16,9 @@ def topk_explorer(photos: Any = None, logits: Any = None, classes: Any = None, *
     """A photo beside a classifier's first guesses: is the target among the first k?
 
     photos: objects with `name`, `image` (PIL) and `label`, an index into `classes`; logits: float [len(photos),
-    len(classes)]. Where not given, they are the course's photographs, the offline ImageNet classifier's logits and
-    ImageNet's classes. `initial` sets any of photo (its name), k (1 to 10), temperature (the logits are divided by
-    it before the softmax). Raises ValueError where photos, logits and classes do not fit together, and for a name
-    or value that the controls do not offer.
+    len(classes)]; by default the course's photographs, the offline ImageNet classifier's logits, ImageNet's classes.
+    `initial` sets any of photo (its name), k (1 to 10), temperature (the logits are divided by it before the softmax).
+    Raises ValueError where photos, logits and classes do not fit together, and for what the controls do not offer.
     """
     if photos is None and logits is None and classes is None:
         return opened(describe, initial)

@@ -16,10 +16,9 @@ from course_utils.words import percent, plural, short
 def describe(data: Values | None = None) -> Description:
     """A stack of small convolutions against a single one of equal reach, and two VGG configurations side by side.
 
-    `initial` sets any of kernel_size (1, 3, 5 or 7, of each layer in the stack), layers (1 to 5), channels (the
-    same before and after each layer), size (the side of the maps in pixels), left and right (configurations:
-    "A", "A-LRN", "B", "C", "D", "E"). The state holds both sides' receptive_field, weights (without biases),
-    macs, nonlinearities and units, and the layers in which the configurations differ.
+    `initial` sets any of kernel_size (1, 3, 5 or 7, of each layer in the stack), layers (1 to 5), channels (before and
+    after each layer), size (the side of the maps in pixels), left and right (configurations: "A", "A-LRN", "B", "C",
+    "D", "E"). The state holds the costs of both sides, and the layers in which the configurations differ.
     Source: Simonyan & Zisserman 2015, section 2.3 and table 1.
     """
     controls = {

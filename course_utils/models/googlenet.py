@@ -111,12 +111,11 @@ class GoogLeNet(nn.Module):
 
     `forward` takes images `[N, in_channels, H, W]` of any size that leaves a pixel at the end and returns
     logits `[N, num_classes]`; in training mode with `aux_logits`, `GoogLeNetOutputs`.
-    `modules` names the rows of table 1 to build. `width` is the channels of the first convolution; all others
-    scale with it. `stem` replaces the paper's stem (7x7 stride 2, pooling, 1x1, 3x3, pooling: 1/8 of the side)
-    by one convolution of that (kernel_size, stride, padding). `kernel5` is the kernel of the 5x5 branches, `lrn`
-    the normalisation of the paper's stem, `last_pool` the kernel of the pooling before stage 5, `paper_aux` the
-    paper's 5x5 pooling in the auxiliary classifiers; the paper names no `initialisation`.
-    Raises ValueError for arguments and, in `forward`, for images that do not fit.
+    `modules` names rows of table 1. `width` is the channels of the first convolution; all others scale with it. `stem`
+    replaces the paper's stem (7x7 stride 2, pooling, 1x1, 3x3, pooling: 1/8 of the side) by one convolution of that
+    (kernel_size, stride, padding). `kernel5` is the kernel of the 5x5 branches, `lrn` the normalisation of the paper's
+    stem, `last_pool` the kernel of the pooling before stage 5, `paper_aux` the paper's 5x5 pooling in the auxiliary
+    classifiers. Raises ValueError for arguments and, in `forward`, for images that do not fit.
     """
 
     def __init__(
