@@ -302,10 +302,7 @@ def preprocess(image: Image.Image, size: int = 224) -> Tensor:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """A PIL image in 8-bit RGB as a viewer shows it: upright (EXIF), on white where it is transparent.
-
-    Raises ValueError for what is no PIL image, or has pixels whose range is not known.
-    """
+    """A PIL image in 8-bit RGB as a viewer shows it, upright and on white; ValueError where its range is not known."""
     if not isinstance(image, Image.Image):
         raise ValueError(f"a photograph is a PIL image, not {described(image)}.")
     image = ImageOps.exif_transpose(image)
@@ -321,10 +318,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
-    """The rows of `data/<name>.csv`, such as "ilsvrc_winners"; numbers are numbers, an empty field is None.
-
-    Raises ValueError, naming what there is, for a table that is not there.
-    """
+    """The rows of `data/<name>.csv` with numbers as numbers, empty fields as None; ValueError for no such table."""
 
     def value(text: str) -> str | int | float | None:
         for kind in (int, float):

@@ -11,10 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Signals:
-    """What flows through a network in one step, a number for each convolution from first to last.
-
-    The root mean square of what the layer hands on (behind addition and ReLU), and the norm of its weights' gradient.
-    """
+    """For each convolution, what it hands on (root mean square, behind addition and ReLU) and its gradient's norm."""
 
     activations: tuple[float, ...]
     gradients: tuple[float, ...]

@@ -47,10 +47,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices `[N, rows, columns]` with the same singular vectors and singular values near 1.
-
-    Source: Newton-Schulz iteration with the coefficients of Jordan 2024; no singular value decomposition.
-    """
+    """Matrices `[N, rows, columns]` with singular values near 1: Newton-Schulz iteration with Jordan's coefficients."""
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + TINY)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x

@@ -113,10 +113,7 @@ def show_images(images, titles: Sequence[str] | None = None, *, columns=8, size=
 
 
 def show_topk(image, logits: Tensor, classes: Sequence[str], *, k=5, target: int | None = None) -> Figure:
-    """A photo beside the probabilities of its k best classes, the target in another colour.
-
-    Raises ValueError where k or the number of classes does not fit the logits `[classes]`.
-    """
+    """A photo beside its k most probable classes, of logits `[classes]`; ValueError where these do not fit."""
     logits = logits.detach().flatten().cpu()
     if len(logits) != len(classes) or not 1 <= k <= len(logits):
         counts = f"k={k}, {len(logits)} logits, {len(classes)} names"
@@ -171,10 +168,7 @@ def plot_history(history) -> Figure:
 
 
 def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """A confusion matrix (rows are true classes) in per cent of each row; shares that round to 0 stay blank.
-
-    Raises ValueError where the matrix is not square or the class names are not as many.
-    """
+    """A square matrix (rows are true classes) in per cent of each row; ValueError for another, or other names."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(classes) != len(matrix):
         raise ValueError(f"a matrix is square, with a name per row; got {list(matrix.shape)}, {len(classes)}")
     counts = matrix.cpu().double()  # Apple's MPS has no double precision
@@ -245,10 +239,7 @@ def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Ax
 
 
 def plot_layer_budget(table, measures=("units", "weights", "macs"), *, ax: Axes | None = None) -> Axes:
-    """Where a network's units, weights and multiply-adds are: each layer's share of the total, in per cent.
-
-    `table` is a sequence of `LayerSize` rows; raises ValueError where none has any of the measures.
-    """
+    """Each layer's share of a network's total, from `LayerSize` rows; ValueError where none has any of the measures."""
     rows = [row for row in table if any(getattr(row, measure) for measure in measures)]
     if not rows:
         raise ValueError(f"no layer has any {' or '.join(measures)}; got {len(list(table))} rows")

@@ -13,10 +13,7 @@ _turn, _here = threading.Lock(), threading.local()
 
 
 class Interrupted(KeyboardInterrupt):
-    """The stop button or Ctrl-C in the middle of training.
-
-    Like every KeyboardInterrupt it also ends the cell, and Run All; IPython shows its sentence alone.
-    """
+    """The stop button or Ctrl-C in the middle of training: it ends the cell and Run All too, shown as a sentence."""
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]

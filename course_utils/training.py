@@ -45,9 +45,9 @@ SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
 class History:
     """What a training run left behind: a number per step, a number per epoch, and how it ended.
 
-    `losses` and `learning_rates` have one entry per step. `train_errors` (over an epoch's batches, as they
-    were trained on) and `test_errors` (in evaluation mode) have one top-1 error per epoch, as fractions.
-    `seconds` is without the evaluations. `stopped` is empty after a whole run, else a sentence.
+    `losses` and `learning_rates` have one entry per step; `train_errors` (over an epoch's batches, as they were trained
+    on) and `test_errors` (in evaluation mode) a top-1 error, as a fraction, per epoch. `seconds` is without the
+    evaluations. `stopped` is empty after a whole run, else a sentence.
     """
 
     losses: list[float] = field(default_factory=list)

@@ -27,10 +27,7 @@ def memory(size: int) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A fraction in per cent, `digits` behind the point: 0.0955 -> "9.6 %", 0.0004 -> "< 0.1 %", 1 -> "100 %".
-
-    What is not 0 and not 1 is never shown as "0 %" or "100 %".
-    """
+    """A fraction in per cent: 0.0955 -> "9.6 %", 0.0004 -> "< 0.1 %", 1 -> "100 %", which less than all never is."""
     if share in (0, 1):
         return f"{100 * share:.0f} %"
     text, least = f"{100 * share:.{digits}f}", 10.0**-digits

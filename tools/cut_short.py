@@ -49,4 +49,4 @@ def prepare(ipython_dir: Path) -> None:
     startup.mkdir(parents=True)
     tools, root = str(Path(__file__).parent), str(Path(__file__).parents[1])
     lines = ["import sys", f"sys.path += [{tools!r}, {root!r}]", "import cut_short", "cut_short.install()"]
-    (startup / "cut_short.py").write_text("\n".join([*lines, "del sys, cut_short"]) + "\n", encoding="utf-8")
+    (startup / "start.py").write_text("\n".join([*lines, "del sys, cut_short"]) + "\n", encoding="utf-8")

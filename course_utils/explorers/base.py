@@ -112,8 +112,9 @@ class Explorer(ipywidgets.VBox):
             for name, value in (wanted | near).items():
                 self.controls[name].value = value
                 self.controls[name].layout.border_left = _MARKED if name in self.marked else _UNMARKED
-            if self.presets:
-                at = (name for name, preset in self.presets.items() if self._is_at(preset))
+            if self.presets:  # a place within a setting, such as a position, makes no other setting of it
+                now = {n: v for n, v in self.values.items() if n not in self._limited}
+                at = (name for name, preset in self.presets.items() if preset | now == now | preset)
                 self.controls["preset"].value = next(at, _CUSTOM)
         finally:
             self._drawing = False
@@ -122,10 +123,6 @@ class Explorer(ipywidgets.VBox):
         if self._pending:
             self._pending.cancel()
         self._pending = _after_pause(_REST, self.measure) if self.state.get("waiting") else None
-
-    def _is_at(self, preset: Values) -> bool:
-        # A place within a setting, such as a position, makes no other setting of it.
-        return all(self.controls[n].value == v for n, v in preset.items() if n not in self._limited)
 
     def _picture(self, values: dict[str, Any]) -> Picture:
         self.problem, self.ways_out, self.marked = None, {}, ()

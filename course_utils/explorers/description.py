@@ -22,10 +22,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Control:
-    """One control: a "slider" from `low` to `high`, a "choice" or "choice_slider" of `options`, or a "switch".
-
-    `options` are (words, value) pairs. `at_rest`: the value counts once the reader lets go of the slider.
-    """
+    """A "slider" or "switch", or a "choice" or "choice_slider" of (words, value) `options`; `at_rest`: once let go."""
 
     kind: str
     label: str

@@ -213,10 +213,7 @@ def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> Go
 
 
 def auxiliary_loss(outputs: Tensor | GoogLeNetOutputs, targets: Tensor) -> Tensor:
-    """Cross entropy of the logits plus AUX_WEIGHT times that of each auxiliary classifier (section 5).
-
-    `outputs` is what the model returned, plain logits `[N, classes]` included; `targets` is `[N]`.
-    """
+    """Cross entropy of the logits `[N, classes]`, + AUX_WEIGHT times that of each auxiliary classifier (section 5)."""
     outputs = [outputs] if isinstance(outputs, Tensor) else outputs
     main, *auxiliary = (F.cross_entropy(logits, targets) for logits in outputs)
     return main + AUX_WEIGHT * sum(auxiliary)

@@ -31,9 +31,8 @@ class PretrainedUnavailable(RuntimeError):
 def load_pretrained(name: str) -> nn.Module:
     """A model of this package with torchvision's published weights (IMAGENET1K_V1), in evaluation mode.
 
-    `name` is a key of PRETRAINED, e.g. "vgg16_bn". The model takes what `data.preprocess` gives. A download is
-    checked and kept in torch.hub's folder. Raises ValueError for another name, and PretrainedUnavailable, in one
-    sentence, where the weights cannot be fetched or the file is damaged.
+    `name` is a key of PRETRAINED, e.g. "vgg16_bn". The model takes what `data.preprocess` gives. A download is checked
+    and kept in torch.hub's folder. Raises ValueError for another name, PretrainedUnavailable where that fails.
     """
     check_choice("name", name, PRETRAINED)
     # GoogLeNet's file has auxiliary classifiers, of use in training only.
