@@ -190,9 +190,6 @@ def _read_idx(name: str, header_bytes: int) -> Tensor:
     return torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8, offset=header_bytes)
 
 
-# Augmentation: a whole batch at once, each image with its own draw
-
-
 def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tensor:
     """Shift each image of [N, C, H, W] by up to `padding` pixels each way, its edge pixels repeated beyond.
 

@@ -165,9 +165,8 @@ def _plain(value: object) -> object:
         return value.detach().item() if value.ndim == 0 else value.detach()
     if hasattr(value, "__array__"):
         array = np.asarray(value)  # of NumPy, or of what converts to it
-        if array.ndim == 0:
-            return array.item()
-        return torch.tensor(array) if array.dtype.kind in "bif" else value
+        numbers = torch.tensor(array) if array.dtype.kind in "bif" else value
+        return numbers if array.ndim else array.item()
     return value
 
 

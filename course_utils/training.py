@@ -1,7 +1,4 @@
-"""One training loop and one evaluation for every model of the course.
-
-Images live in memory as one tensor and batches are rows of it: on a laptop several times faster than a DataLoader.
-"""
+"""One training loop and one evaluation; batches are rows of one tensor, on a laptop faster than a DataLoader."""
 
 import math
 import random

@@ -24,6 +24,11 @@ _SETTINGS = {
     "depthwise 3×3": (14, 192, 192, 3, 1, 1, 1, 192, 0),
 }
 PRESETS = {name: dict(zip(_NAMES, numbers, strict=True)) for name, numbers in _SETTINGS.items()}
+_PANEL, _MAP, _APART = 300, 110, 344  # pixels; the last one between the left edges of input and output
+_DRAWN_WHOLE = 48  # a padded input of more pixels than this is shown through a lens, with a map
+_MEANINGS = "read by this unit", "a zero of the padding, read", "padding", "never read by any unit"
+_ZERO, _PIXEL, _TINT = svg.PURPLE, svg.ORANGE, svg.VERMILION + "73"
+_HATCH, _UNREAD = svg.hatch("unread")
 
 
 def describe(data: Values | None = None) -> Description:
@@ -88,13 +93,6 @@ def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     state |= {"unit": (row, column), "rows": reach.taps(row), "columns": reach.taps(column)}
     lost = unread(reach)
     return reach, state | {"unread_rows": lost, "unread_pixels": size**2 - (size - len(lost)) ** 2}
-
-
-_PANEL, _MAP, _APART = 300, 110, 344  # pixels; the last one between the left edges of input and output
-_DRAWN_WHOLE = 48  # a padded input of more pixels than this is shown through a lens, with a map
-_MEANINGS = "read by this unit", "a zero of the padding, read", "padding", "never read by any unit"
-_ZERO, _PIXEL, _TINT = svg.PURPLE, svg.ORANGE, svg.VERMILION + "73"
-_HATCH, _UNREAD = svg.hatch("unread")
 
 
 def draw_conv(values: Values, data: Values | None = None) -> Picture:

@@ -15,6 +15,10 @@ PRESETS = {
     f"inception ({name})": {"size": _SIDES[name[0]], "in_channels": before, **widths._asdict()}
     for (name, widths), before in zip(INCEPTION_WIDTHS.items(), _BEFORE, strict=False)
 }
+_COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling": svg.GREEN}
+_NAMES = {"naive": "naive", "reduced": "with reduction"}
+_STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
+_COST = (_BAR, "weights", "88.88 M")  # the widest that may stand there
 
 
 def describe(data: Values | None = None) -> Description:
@@ -77,12 +81,6 @@ def _summary(parts: list[Branch]) -> dict[str, Any]:
     sums = (sum(each.values()) for each in by_branch.values())
     named = dict(zip(("weights", "macs", "out_channels"), sums, strict=True))
     return named | {f"branch_{name}": each for name, each in by_branch.items()}
-
-
-_COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling": svg.GREEN}
-_NAMES = {"naive": "naive", "reduced": "with reduction"}
-_STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
-_COST = (_BAR, "weights", "88.88 M")  # the widest that may stand there
 
 
 def draw_inception(values: Values, data: Values | None = None) -> Picture:

@@ -7,8 +7,7 @@
     MEASURED["signals/56/1/0/1.0/0"]       of an untrained network: depth, skip, norm, scale, seed
     MEASURED["guesses/koala"]              target and ordered logits of a photo; "classes" are the classes' names
 
-In a notebook a key is measured when it is first looked up, and kept; `tools/site_data.py` writes the files that a
-web site brings instead. Drawing functions take any mapping with these keys.
+In a notebook a key is measured when it is first looked up, and kept; a web site brings files of tools/site_data.py.
 """
 
 import base64
@@ -32,6 +31,18 @@ from course_utils.geometry import LayerRow, LayerTable, effective_receptive_fiel
 from course_utils.measurements import layer_signals, main_path
 from course_utils.metrics import target_ranks
 
+COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
+_SUMMED = ("units", "weights", "biases", "connections", "macs")
+_CLASSIFIER = "EfficientNet-Lite0"  # whose trained weights are on this computer
+FIELD_BUILD: dict[str, Callable[[], nn.Module]] = {  # the first two without the weight of their classifiers
+    "AlexNet": lambda: models.alexnet(num_classes=1, hidden=1),
+    "VGG-16": lambda: models.vgg16(num_classes=1, hidden=1),
+    "GoogLeNet": lambda: models.googlenet(aux_logits=False),
+    "ResNet-18": models.resnet18,
+    "ResNet-50": models.resnet50,
+    _CLASSIFIER: models.imagenet_classifier,
+}
+
 
 def measure(key: str) -> Any:
     """What is under a key; raises KeyError for one of another kind."""
@@ -39,10 +50,6 @@ def measure(key: str) -> Any:
     if kind not in KINDS:
         raise KeyError(f"Nothing is measured under {key!r}; keys begin with {', '.join(KINDS)}.")
     return KINDS[kind](*parts)
-
-
-COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
-_SUMMED = ("units", "weights", "biases", "connections", "macs")
 
 
 def _table(name: str, size: str, by: str) -> dict[str, Any]:
@@ -82,21 +89,6 @@ def _spoken_names(rows: Iterable[LayerRow]) -> list[str]:
         placed = row.name.split(".")[0] in ("features", "classifier") or row.name.isdigit()
         names.append(word.get(row.kind, row.name) if placed else row.name)
     return names
-
-
-def _draw_anew(layer: nn.Module) -> None:
-    getattr(layer, "reset_parameters", lambda: None)()
-
-
-_CLASSIFIER = "EfficientNet-Lite0"  # whose trained weights are on this computer
-FIELD_BUILD: dict[str, Callable[[], nn.Module]] = {  # the first two without the weight of their classifiers
-    "AlexNet": lambda: models.alexnet(num_classes=1, hidden=1),
-    "VGG-16": lambda: models.vgg16(num_classes=1, hidden=1),
-    "GoogLeNet": lambda: models.googlenet(aux_logits=False),
-    "ResNet-18": models.resnet18,
-    "ResNet-50": models.resnet50,
-    _CLASSIFIER: lambda: models.imagenet_classifier().apply(_draw_anew),
-}
 
 
 def _layers(name: str) -> dict[str, Any]:
@@ -139,6 +131,8 @@ def model_of(name: str, effective: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = FIELD_BUILD[name]()
+        for layer in model.modules() if name == _CLASSIFIER else ():
+            getattr(layer, "reset_parameters", lambda: None)()
         # Fresh statistics would normalise nothing, and the skips would be drowned or would drown the rest.
         four = [*photos().values()][:4]
         update_bn([torch.stack([data.preprocess(photo.image, SIZE) for photo in four])], model)

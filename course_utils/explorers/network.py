@@ -13,6 +13,11 @@ from course_utils.words import shape, short
 
 ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
+_ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
+# The widest that may stand there; the heads are wider than the bars and numbers below them.
+_COLUMNS = ("inception3a.branch2.0.conv", "888 × 888 × 888", 96, 96, 96, 96, 115)
+_SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in proportion"}
+_MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
 
 class Network(NamedTuple):
@@ -75,13 +80,6 @@ def _read_row(row: Sequence[Any]) -> LayerRow:
     name, kind, in_shape, out_shape, *numbers, field = row
     seen = ReceptiveField(*map(tuple, field)) if field else None
     return LayerRow(name, kind, tuple(in_shape), tuple(out_shape), *numbers, receptive_field=seen)
-
-
-_ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
-# The widest that may stand there; the heads are wider than the bars and numbers below them.
-_COLUMNS = ("inception3a.branch2.0.conv", "888 × 888 × 888", 96, 96, 96, 96, 115)
-_SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in proportion"}
-_MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
 
 def draw_network(values: Values, data: Values) -> Picture:

@@ -12,6 +12,10 @@ from course_utils.words import percent, plural, shape
 SIZE = 224  # pixels on each side that the networks take of a photo
 BOX, UNTRAINED, TRAINED = "theoretical only", "effective, untrained", "effective, trained"
 FIELD_NETWORKS = ("AlexNet", "VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50", "EfficientNet-Lite0")
+_PANEL, _MARGIN = 376, 48  # pixels on the screen, and of padding around the photo that are drawn
+_SCALE = _PANEL / (SIZE + 2 * _MARGIN)
+_CURVE = (416, 206)
+_HATCH, _PADDING = svg.hatch("padding")
 
 
 def describe(data: Values) -> Description:
@@ -73,12 +77,6 @@ def network_layers(network: str, data: Values) -> tuple[LayerField, ...]:
 
 def _chosen(layers: Sequence[LayerField], label: str) -> LayerField:
     return next((layer for layer in layers if layer.label == label), layers[0])
-
-
-_PANEL, _MARGIN = 376, 48  # pixels on the screen, and of padding around the photo that are drawn
-_SCALE = _PANEL / (SIZE + 2 * _MARGIN)
-_CURVE = (416, 206)
-_HATCH, _PADDING = svg.hatch("padding")
 
 
 def draw_field(values: Values, data: Values) -> Picture:

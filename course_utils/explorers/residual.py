@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from math import ceil, floor, log10
+from math import ceil, floor, inf, log10
 
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Control, Description, Picture, Values, choice, opener, slider
@@ -17,6 +17,13 @@ PRESETS = {
     f"{kind}, {norm}": {"depth": 56, "skip": kind == "residual", "norm": norm == "batch norm", "scale": 1.0}
     for kind, norm in product(("plain", "residual"), ("no normalisation", "batch norm"))
 }
+_SIGNALS = ("activations", "gradients")
+_LABELS = "activation size (root mean square)", "gradient norm of the layer's weights"
+_PLOT = (340, 240)  # pixels
+_KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
+_CHOSEN, _TWIN = (3, None), (1.5, "5 4")  # width and dashes of the curves
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
 def describe(data: Values | None = None) -> Description:
@@ -55,15 +62,6 @@ def every_key() -> Iterator[str]:
         yield from signal_keys({"depth": depth, "skip": True, "norm": norm, "scale": scale, "seed": seed})
 
 
-_SIGNALS = ("activations", "gradients")
-_LABELS = "activation size (root mean square)", "gradient norm of the layer's weights"
-_PLOT = (340, 240)  # pixels
-_KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
-_CHOSEN, _TWIN = (3, None), (1.5, "5 4")  # width and dashes of the curves
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
-
-
 def draw_signals(values: Values, data: Values) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
     skip, (chosen, twin) = values["skip"], (data[key] for key in signal_keys(values))
@@ -78,11 +76,10 @@ def draw_signals(values: Values, data: Values) -> Picture:
         words(*said, pitch=24),
     )
     state = {n: tuple(chosen[n]) for n in _SIGNALS} | {f"twin_{n}": tuple(twin[n]) for n in _SIGNALS}
-    ratios = {
-        "activation_ratio": activations[-1] / activations[0] if activations[0] else float("inf"),
-        "gradient_ratio": gradients[0] / gradients[-1] if gradients[-1] else float("inf"),
-    }
-    return Picture(picture, {**state, "loss": chosen["loss"], **ratios})
+    state["loss"] = chosen["loss"]
+    state["activation_ratio"] = activations[-1] / activations[0] if activations[0] else inf
+    state["gradient_ratio"] = gradients[0] / gradients[-1] if gradients[-1] else inf
+    return Picture(picture, state)
 
 
 def _sentences(chosen: Values) -> tuple[str, str]:

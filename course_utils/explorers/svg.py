@@ -28,6 +28,9 @@ SMALLEST = 11  # pixels on the screen that no text goes below
 WIDEST = 1.15  # times its own width that a picture grows to
 # Ends every id; an explorer's view has its own here, ids being shared by the whole page.
 UNIQUE = "__unique__"
+_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")  # of the theme, and its fallback
+_USUAL = {"font_size": SIZE, "fill": TEXT, "text_anchor": "start"}  # not said again
+_BEYOND = 1.0  # for what the table does not have: Korean and Chinese characters are as wide as high
 
 
 def tag(name: str, content: str = "", title: str = "", **attributes: object) -> str:
@@ -40,9 +43,6 @@ def tag(name: str, content: str = "", title: str = "", **attributes: object) -> 
 def num(value: object) -> object:
     """A coordinate in as few characters as a tenth of a pixel needs: 12.0 -> "12", 0.25 -> "0.2"."""
     return f"{round(value, 1):g}" if isinstance(value, float) else value
-
-
-_BEYOND = 1.0  # for what the table does not have: Korean and Chinese characters are as wide as high
 
 
 @cache
@@ -76,9 +76,6 @@ def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -
     while words and text_width(words + "…", size, bold) > width:
         words = words[:-1]
     return words.rstrip() + "…"
-
-
-_USUAL = {"font_size": SIZE, "fill": TEXT, "text_anchor": "start"}  # not said again
 
 
 def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = False, **style: object) -> str:
@@ -146,9 +143,6 @@ def document(width: float, height: float, title: str, *body: str) -> str:
     frame = {"viewBox": f"0 0 {num(width)} {num(height)}", "style": f"display:block;width:100%;{widths}"}
     words = {"role": "img", "font_family": FONT, "font_size": SIZE, "fill": TEXT}
     return tag("svg", "".join(body), title, xmlns="http://www.w3.org/2000/svg", **frame, **words)
-
-
-_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")  # of the theme, and its fallback
 
 
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:

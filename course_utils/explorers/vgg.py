@@ -12,6 +12,17 @@ from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
 from course_utils.words import percent, plural, short
 
+_SIDE, _BAR, _CHIP = 168, 176, (98, 17)
+_PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
+_MEASURES = {  # how each is called and written
+    "receptive_field": ("receptive field", "{0} × {0}".format),
+    "weights": ("weights", "{:,}".format),
+    "macs": ("multiply-adds", short),
+    "nonlinearities": ("ReLUs", str),
+    "units": ("units stored", short),
+}
+_STACK, _SINGLE = svg.BLUE, svg.ORANGE
+
 
 def describe(data: Values | None = None) -> Description:
     """A stack of small convolutions against a single one of equal reach, and two VGG configurations side by side.
@@ -104,18 +115,6 @@ def _differences(left: str, right: str) -> list[dict[str, Any]]:
         for place, (a, b) in enumerate(pairs, 1)
         if a != b
     ]
-
-
-_SIDE, _BAR, _CHIP = 168, 176, (98, 17)
-_PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
-_MEASURES = {  # how each is called and written
-    "receptive_field": ("receptive field", "{0} × {0}".format),
-    "weights": ("weights", "{:,}".format),
-    "macs": ("multiply-adds", short),
-    "nonlinearities": ("ReLUs", str),
-    "units": ("units stored", short),
-}
-_STACK, _SINGLE = svg.BLUE, svg.ORANGE
 
 
 def draw_vgg(values: Values, data: Values | None = None) -> Picture:

@@ -35,12 +35,9 @@ def smallest_size(layers: Iterable[nn.Module]) -> int:
     """Side in pixels of the smallest square image that leaves one position; layers without a kernel are passed over."""
     size = 1
     for layer in reversed([layer for layer in layers if hasattr(layer, "kernel_size")]):
-        kernel, stride, padding, dilation = (
-            value if isinstance(value, int) else value[0]
-            for value in (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
-        )
+        sizes = layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1)
+        kernel, stride, padding, dilation = (n if isinstance(n, int) else n[0] for n in sizes)
         steps = (size - 1) * stride
-        if getattr(layer, "ceil_mode", False):  # one pixel of the last step is enough
-            steps -= stride - 1
+        steps -= (stride - 1) * getattr(layer, "ceil_mode", False)  # one pixel of the last step is enough
         size = max(1, steps + dilation * (kernel - 1) + 1 - 2 * padding)
     return size
