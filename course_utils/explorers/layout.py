@@ -95,7 +95,7 @@ def table(
     ]  # fmt: skip
     widths = [max(block.width for block in each) for each in zip(*cells, strict=True)]
     for i, width in enumerate(least):
-        widths[i] = max(widths[i], words(least=width).width)
+        widths[i] = max(widths[i], svg.text_width(width) if isinstance(width, str) else width)
     heights, up = [max(pitch, *(block.height for block in each)) for each in cells], _SHARE[upright]
 
     def draw(x: float, y: float) -> str:

@@ -174,6 +174,7 @@ def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
     return layout.table(rows, "lllr", least=(0, 0, "888,888,888"), pitch=40)
 
 
+@lru_cache(36)
 def _networks(left: str, right: str) -> Block:
     """Two columns of layers; those without an equal counterpart are framed and their difference named."""
     heads = [words(letter, size=16, bold=True, align="c") for letter in (left, right)]
