@@ -44,8 +44,11 @@ def recipe(
     torch.manual_seed(seed)
     model = resnet_cifar(DEPTH, in_channels=1, widths=widths, stem=(3, 2, 1))
     settings = {"batch_size": 256, "learning_rate": 0.3, "warm_up": 0.1, "label_smoothing": 0.1}
-    settings |= {"augment": random_flip, "optimiser": "muon", "bfloat16": bfloat16}
+    settings |= {"augment": random_flip, "optimiser": "muon"}
+    if bfloat16:  # in training alone
+        model.forward = torch.autocast("cpu", dtype=torch.bfloat16)(model.forward)
     history = fit(model, train, epochs=epochs, seed=seed, **settings)
+    model.__dict__.pop("forward", None)
     if history.stopped:
         raise RuntimeError(history.stopped)
     if test is None:

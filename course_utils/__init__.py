@@ -1,8 +1,4 @@
-"""The package behind the lectures: models, measurements, training, pictures and explorers.
-
-Every module is loaded on first use, so that `import course_utils` costs nothing, and what needs no torch
-(`geometry.sizes`, the pictures of the explorers) works without it.
-"""
+"""The package behind the lectures. A module is loaded on first use, so that what needs no torch works without it."""
 
 from importlib import import_module
 

@@ -11,16 +11,13 @@ from functools import cache
 from numbers import Integral
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from course_utils.words import described
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from course_utils.words import check_whole, described
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue; the constants of every torchvision ImageNet model
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,12 +29,9 @@ FASHION_MNIST_MD5 = {  # published with the data set (Xiao, Rasul & Vollgraf 201
     "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
 }
-CURE = (
-    "the data come with the course's repository: get them back there with `git checkout -- data`, or set "
-    "COURSE_DATA to the folder `data` of a clone."
-)
+CURE = "get them back by `git checkout -- data` in a clone, or set COURSE_DATA to the folder `data` of one."
 
-Augment = Callable[..., Tensor]
+Augment, Random = Callable[..., Tensor], torch.Generator | None
 
 
 def data_folder() -> Path:
@@ -80,11 +74,7 @@ class ImageSet:
         return f"ImageSet({len(self):,} images of {size}, {len(self.classes)} classes)"
 
     def batches(
-        self,
-        batch_size: int,
-        shuffle: bool = False,
-        generator: torch.Generator | None = None,
-        augment: Augment | None = None,
+        self, batch_size: int, shuffle=False, generator: Random = None, augment: Augment | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs (images, labels) until every image was given once; the last batch may be short.
 
@@ -92,38 +82,30 @@ class ImageSet:
         augmentation; `augment` is called with each batch as `augment(images, generator=generator)`, so `random_flip`
         and `functools.partial(random_crop, padding=2)` fit as they are. Raises ValueError for a batch size below 1.
         """
-        _check_whole("batch_size", batch_size, 1)
+        check_whole("batch_size", batch_size)
         order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
 
         def batch(start: int) -> tuple[Tensor, Tensor]:
-            rows = slice(start, start + batch_size)
+            rows = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
             images, labels = (
-                values[rows] if order is None else values.index_select(0, order[rows])
-                for values in (self.images, self.labels)
+                v.index_select(0, rows) if shuffle else v[rows] for v in (self.images, self.labels)
             )
             return (images if augment is None else augment(images, generator=generator)), labels
 
         return map(batch, range(0, len(self), batch_size))
 
-    def subset(
-        self,
-        which: int | Sequence[int] | Tensor,
-        *,
-        balanced: bool = False,
-        generator: torch.Generator | None = None,
-    ) -> "ImageSet":
+    def subset(self, which, *, balanced: bool = False, generator: Random = None) -> "ImageSet":
         """Part of the set: the first `which` images, or those at the indices (or the boolean mask) `which`.
 
         For a number, a generator draws them at random instead of from the front, and `balanced=True` takes as many
         of each class. Raises ValueError where there are not enough images, or not as many can be of each class.
         """
         if isinstance(which, Integral) and not isinstance(which, bool):
-            rows = self._choose(which, balanced, generator)
+            rows = self._choose(which, balanced, generator).to(self.labels.device)
         elif balanced or generator is not None:
             raise ValueError("balanced and generator choose images for a number, not for given indices.")
         else:
-            rows = self._rows(which)
-        rows = rows.to(self.labels.device)
+            rows = self._rows(which).to(self.labels.device)
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def _rows(self, which: Sequence[int] | Tensor) -> Tensor:
@@ -137,7 +119,7 @@ class ImageSet:
             raise ValueError(f"a subset takes {allowed}, not {' '.join(repr(which).split()):.60}.")
         return torch.from_numpy(rows)
 
-    def _choose(self, count: int, balanced: bool, generator: torch.Generator | None) -> Tensor:
+    def _choose(self, count: int, balanced: bool, generator: Random) -> Tensor:
         order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
         groups = [torch.arange(len(self))]
         if balanced:
@@ -154,14 +136,8 @@ class ImageSet:
         """The images as they look: normalisation undone, values 0 (black) to 1."""
         return to_pixels(self.images, self.mean, self.std)
 
-    def to(self, device: torch.device | str) -> "ImageSet":
-        """The same set on another device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
-
-def to_pixels(
-    images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
-) -> Tensor:
+def to_pixels(images: Tensor, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Tensor:
     """Undo a normalisation for display, by default `preprocess`'s: values 0 to 1, of [C, H, W] or [N, C, H, W].
 
     Raises ValueError for other shapes, and where mean or std have neither one number nor one for each channel.
@@ -185,11 +161,6 @@ def _check_images(images: Tensor, channels: str | int = "C") -> None:
     is_batch = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
     if not is_batch or channels not in ("C", images.shape[1]):
         raise ValueError(f"images must be a float tensor [N, {channels}, H, W], not {described(images)}.")
-
-
-def _check_whole(name: str, value: int, least: int) -> None:
-    if not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
 
 
 def fashion_mnist() -> tuple[ImageSet, ImageSet]:
@@ -219,17 +190,14 @@ def _read_idx(name: str, header_bytes: int) -> Tensor:
     return torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8, offset=header_bytes)
 
 
-# Augmentation: a whole batch at once, each image with its own draw
-
-
-def random_crop(images: Tensor, padding: int, generator: torch.Generator | None = None) -> Tensor:
+def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tensor:
     """Shift each image of [N, C, H, W] by up to `padding` pixels each way, its edge pixels repeated beyond.
 
     Raises ValueError for a negative padding.
     Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
     _check_images(images)
-    _check_whole("padding", padding, 0)
+    check_whole("padding", padding, 0)
     count, channels, height, width = images.shape
     shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
     rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
@@ -239,7 +207,7 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
     return images.flatten(2).gather(2, positions).view(images.shape)
 
 
-def random_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def random_flip(images: Tensor, generator: Random = None) -> Tensor:
     """Mirror each image of [N, C, H, W] left to right with probability one half (Krizhevsky 2012, section 4.1)."""
     _check_images(images)
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
@@ -253,10 +221,7 @@ def rgb_covariance(images: Tensor) -> Tensor:
 
 
 def pca_lighting(
-    images: Tensor,
-    covariance: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    std: float = 0.1,
+    images: Tensor, covariance: Tensor | None = None, generator: Random = None, std=0.1
 ) -> Tensor:
     """Add to each image one colour, drawn along the principal axes of the colours of a data set.
 
@@ -283,7 +248,8 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
     from torchvision.transforms.functional import ten_crop as crops  # slow to import, so only when asked for
 
     _check_images(images)
-    if not isinstance(size, Integral) or not 1 <= size <= min(images.shape[2:]):
+    check_whole("size", size)
+    if size > min(images.shape[2:]):
         raise ValueError(f"a crop of {size} pixels does not fit images of {list(images.shape[2:])} pixels.")
     return torch.stack(crops(images, size), dim=1)
 
@@ -293,7 +259,7 @@ class Photo:
     """A free photograph with its ImageNet class: `label` is the index, `class_name` the word for it."""
 
     name: str
-    image: "Image"
+    image: Image.Image
     class_name: str
     label: int
     credit: str
@@ -303,10 +269,7 @@ class Photo:
 
 def photos() -> list[Photo]:
     """The photographs of `data/photos`, as RGB images, in the order of `photos.csv`."""
-    from PIL import Image
-
-    folder = data_folder() / "photos"
-    rows = [list(row.values()) for row in read_csv("photos/photos")]
+    folder, rows = data_folder() / "photos", (row.values() for row in read_csv("photos/photos"))
     return [Photo(Path(file).stem, as_rgb(Image.open(folder / file)), *about) for file, *about in rows]
 
 
@@ -318,7 +281,7 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def preprocess(image: "Image", size: int = 224) -> Tensor:
+def preprocess(image: Image.Image, size: int = 224) -> Tensor:
     """A photograph as ImageNet networks take it: float32 [3, size, size], normalised; `to_pixels` is the way back.
 
     Resizes the shorter side to size / 0.875 (256 for 224) and cuts out the centre. Of an image that is more than
@@ -327,7 +290,7 @@ def preprocess(image: "Image", size: int = 224) -> Tensor:
     """
     from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
 
-    _check_whole("size", size, 1)
+    check_whole("size", size)
     image = as_rgb(image)
     width, height = image.size
     left, top = (max(0, side - LONGEST * min(image.size)) // 2 for side in image.size)
@@ -335,13 +298,8 @@ def preprocess(image: "Image", size: int = 224) -> Tensor:
     return AlexNet_Weights.IMAGENET1K_V1.transforms(crop_size=size, resize_size=size * 8 // 7)(image)
 
 
-def as_rgb(image: "Image") -> "Image":
-    """A PIL image in 8-bit RGB as a viewer shows it: upright (EXIF), on white where it is transparent.
-
-    Raises ValueError for what is no PIL image, or has pixels whose range is not known.
-    """
-    from PIL import Image, ImageOps
-
+def as_rgb(image: Image.Image) -> Image.Image:
+    """A PIL image in 8-bit RGB as a viewer shows it, upright and on white; ValueError where its range is not known."""
     if not isinstance(image, Image.Image):
         raise ValueError(f"a photograph is a PIL image, not {described(image)}.")
     image = ImageOps.exif_transpose(image)
@@ -357,10 +315,7 @@ def as_rgb(image: "Image") -> "Image":
 
 
 def read_csv(name: str) -> list[dict[str, str | int | float | None]]:
-    """The rows of `data/<name>.csv`, such as "ilsvrc_winners"; numbers are numbers, an empty field is None.
-
-    Raises ValueError, naming what there is, for a table that is not there.
-    """
+    """The rows of `data/<name>.csv` with numbers as numbers, empty fields as None; ValueError for no such table."""
 
     def value(text: str) -> str | int | float | None:
         for kind in (int, float):

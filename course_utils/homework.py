@@ -19,14 +19,15 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from numbers import Integral, Real
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.data import data_folder
+
 LINE = 80  # characters; nbgrader's report cuts longer lines off
-ANSWERS = Path(__file__).resolve().parents[1] / "data" / "homework_answers.json"  # made by tools/homework.py
+ANSWERS = data_folder() / "homework_answers.json"  # made by tools/homework.py
 _tried: set[str] = set()  # names of functions whose check ran in this kernel, wrappers' callees too
 
 
@@ -37,18 +38,18 @@ class WrongAnswer(AssertionError):
         return [line for part in str(self).split("\n") for line in textwrap.wrap(part, LINE)]
 
 
-class _TooLong(BaseException):  # not an Exception: `except Exception` in an answer must not swallow it
-    pass
+class _TooLong(BaseException):
+    """Not an Exception: `except Exception` in an answer must not swallow it."""
 
 
 def check(
     function: Callable,
-    *arguments: object,
-    expected: object,
-    mistakes: Mapping[str, object] | None = None,
-    tolerance: float = 1e-5,
-    seconds: float = 5.0,
-    **keywords: object,
+    *arguments,
+    expected,
+    mistakes: Mapping | None = None,
+    tolerance=1e-5,
+    seconds=5.0,
+    **keywords,
 ) -> None:
     """Pass where `function(*arguments, **keywords)` gives `expected`; else raise WrongAnswer in words.
 
@@ -84,9 +85,7 @@ def check(
         raise WrongAnswer(f"{call} gave {_show(got)}.\nExpected: {_show_beside(expected, got)}.{reason}")
 
 
-def check_entry(
-    name: str, value: object, answer: str, question: str, mistakes: Mapping[str, object] | None = None
-) -> None:
+def check_entry(name: str, value, answer: str, question: str, mistakes: Mapping | None = None) -> None:
     """Pass where `value` is the number or word that was asked for; else raise WrongAnswer in words.
 
     `answer` is `digest(name, right value)`, so that a test cell does not give it away. `question` ends the sentence
@@ -109,10 +108,7 @@ def require(condition: object, sentence: str) -> None:
 
 
 def hint(task: str) -> None:
-    """Print the steps of the solution of a function, such as "output_size", without what they compute.
-
-    Raises ValueError for a name that is no function of the homework, WrongAnswer before its test ran once.
-    """
+    """Print a solution's steps without what they compute; ValueError for no task's name, WrongAnswer before a try."""
     print(_open(task, "hint"))
 
 
@@ -169,9 +165,8 @@ def _plain(value: object) -> object:
         return value.detach().item() if value.ndim == 0 else value.detach()
     if hasattr(value, "__array__"):
         array = np.asarray(value)  # of NumPy, or of what converts to it
-        if array.ndim == 0:
-            return array.item()
-        return torch.tensor(array) if array.dtype.kind in "bif" else value
+        numbers = torch.tensor(array) if array.dtype.kind in "bif" else value
+        return numbers if array.ndim else array.item()
     return value
 
 
@@ -181,9 +176,8 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
         return alike and torch.allclose(got.double(), wanted.double(), rtol=tolerance, atol=tolerance)
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         got = list(got) if isinstance(got, Tensor) else got
-        if not isinstance(got, Sequence) or len(got) != len(wanted):
-            return False
-        return all(_same(_plain(g), w, tolerance) for g, w in zip(got, wanted, strict=True))
+        alike = isinstance(got, Sequence) and len(got) == len(wanted)
+        return alike and all(_same(_plain(g), w, tolerance) for g, w in zip(got, wanted, strict=True))
     if isinstance(wanted, Integral):
         return isinstance(got, Integral) and got == wanted
     if isinstance(wanted, Real):
@@ -193,8 +187,9 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
 
 def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
     # What gives the right value here would explain nothing.
-    made = {sentence: value for sentence, value in (mistakes or {}).items() if not _equal(expected, value)}
-    fitting = [sentence for sentence, value in made.items() if _equal(got, value)]
+    fitting = [
+        s for s, value in (mistakes or {}).items() if _equal(got, value) and not _equal(expected, value)
+    ]
     return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
 
 
@@ -260,9 +255,7 @@ def _show_beside(wanted: object, got: object) -> str:
     return f"{_show(wanted)} with {right:.5g} in place of {wrong:.5g} at {first}"
 
 
-def _explain_missing_name(
-    shell: object, kind: type, error: NameError, trace: object, tb_offset: int | None = None
-) -> None:
+def _explain_missing_name(shell: object, kind: type, error: NameError, trace: object, tb_offset=None) -> None:
     frame, _ = list(traceback.walk_tb(trace))[-1]
     lines = linecache.getlines(frame.f_code.co_filename)
     if any(re.match(r"(check|check_entry|require)\(", line) for line in lines):

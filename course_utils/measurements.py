@@ -3,30 +3,23 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from course_utils.models import ResNet
-
 
 @dataclass(frozen=True)
 class Signals:
-    """What flows through a network in one step, a number for each convolution from first to last.
-
-    The root mean square of what the layer hands on (behind addition and ReLU), and the norm of its weights' gradient.
-    """
+    """For each convolution, what it hands on (root mean square, behind addition and ReLU) and its gradient's norm."""
 
     activations: tuple[float, ...]
     gradients: tuple[float, ...]
     loss: float
 
 
-def layer_signals(model: "ResNet", images: Tensor, targets: Tensor) -> Signals:
-    """Activations and gradients of one training step in every convolution but those of the shortcuts.
+def layer_signals(model: nn.Module, images: Tensor, targets: Tensor) -> Signals:
+    """Activations and gradients of one training step in every convolution of a `ResNet` but those of the shortcuts.
 
     images: `[N, C, H, W]`, targets: `[N]`, on any device. Batch normalisation takes the statistics of these
     images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
@@ -46,7 +39,7 @@ def layer_signals(model: "ResNet", images: Tensor, targets: Tensor) -> Signals:
     return Signals(tuple(sizes), tuple(_norms(gradients)), loss.item())
 
 
-def main_path(model: "ResNet") -> list[nn.Conv2d]:
+def main_path(model: nn.Module) -> list[nn.Conv2d]:
     """The convolutions of a residual or plain network from first to last, without those of the shortcuts."""
     children = [child for block in _blocks(model) for child in block.named_children()]
     return [model.conv1, *(child for name, child in children if name.startswith("conv"))]
@@ -76,7 +69,7 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _blocks(model: "ResNet") -> list[nn.Module]:
+def _blocks(model: nn.Module) -> list[nn.Module]:
     # A deleted block has left its shortcut, which is no block.
     return [block for block in model.blocks if hasattr(block, "residual")]
 

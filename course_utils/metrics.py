@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from course_utils.words import described
+from course_utils.words import check_whole, described
 
 _CLASS_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _CHUNK = 1024  # rows compared at once: the comparison's booleans then stay in the cache
@@ -77,12 +77,8 @@ class TopKMeter:
 
 
 def confusion_matrix(predictions: Tensor, targets: Tensor, num_classes: int) -> Tensor:
-    """How often each true class (row) was taken for each class (column): int64 `[num_classes, num_classes]`.
-
-    Predictions and targets are class numbers `[N]`. Raises ValueError where they do not fit.
-    """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"num_classes is a whole number from 1 on; got {num_classes!r}")
+    """How often each true class (row) was taken for each class (column), int64; ValueError where these don't fit."""
+    check_whole("num_classes", num_classes)
     _check_classes("predictions", predictions, num_classes)
     _check_classes("targets", targets, num_classes)
     if len(predictions) != len(targets):

@@ -15,8 +15,7 @@ class Muon(torch.optim.Optimizer):
 
     A convolution's weight `[out, in, k, k]` is a matrix `[out, in k k]`. Its step keeps its directions and gets
     singular values near 1, so that no direction is learned slowly; the weight's norm, which has no meaning where
-    normalisation follows, is held at sqrt(out). All other parameters go to an optimiser of their own.
-    Raises ValueError where there is no kernel, or one that does not have four dimensions.
+    normalisation follows, is held at sqrt(out). Raises ValueError for no kernel, or one without four dimensions.
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; its use in KellerJordan/cifar10-airbench.
     """
 
@@ -37,10 +36,9 @@ class Muon(torch.optim.Optimizer):
                 by_shape.setdefault(kernel.shape, []).append(kernel)
         for kernels in by_shape.values():
             gradients = torch.stack([kernel.grad.flatten(1) for kernel in kernels])
-            before = [
-                self.state[kernel].get("velocity", torch.zeros_like(gradients[0])) for kernel in kernels
-            ]
-            velocities = group["momentum"] * torch.stack(before) + gradients
+            still = torch.zeros_like(gradients[0])
+            before = torch.stack([self.state[kernel].get("velocity", still) for kernel in kernels])
+            velocities = group["momentum"] * before + gradients
             steps = orthogonal(gradients + group["momentum"] * velocities)
             for kernel, velocity, step in zip(kernels, velocities, steps, strict=True):
                 self.state[kernel]["velocity"] = velocity
@@ -49,10 +47,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices `[N, rows, columns]` with the same singular vectors and singular values near 1.
-
-    Source: Newton-Schulz iteration with the coefficients of Jordan 2024; no singular value decomposition.
-    """
+    """Matrices `[N, rows, columns]` with singular values near 1: Newton-Schulz iteration with Jordan's coefficients."""
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + TINY)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x

@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
+def scaled(channels: int, width: int) -> int:
+    """So many channels of GoogLeNet's where its first convolution has `width` in place of 64, at least 1."""
+    return max(1, round(channels * width / 64))
+
+
 class InceptionWidths(NamedTuple):
     """Output channels of the six convolutions of an inception module, in the order of the paper's table 1."""
 
@@ -19,10 +24,6 @@ class InceptionWidths(NamedTuple):
     def out_channels(self) -> int:
         """Channels of the module's output: the four branches side by side."""
         return self.one + self.three + self.five + self.pool
-
-    def scaled(self, width: int) -> "InceptionWidths":
-        """The same module in a network whose first convolution has `width` channels in place of 64."""
-        return InceptionWidths(*(max(1, round(channels * width / 64)) for channels in self))
 
 
 # Table 1, rows "inception (3a)" to "inception (5b)"; a max pooling stands between stages, which the digit tells

@@ -30,6 +30,7 @@ from course_utils.colours import COLOURS, family_colour
 from course_utils.data import as_rgb
 
 model_colour = family_colour  # of "ResNet-50", "resnet18", "VGG-16", ...: the same in the whole course
+PALETTE = list(COLOURS)
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # for an axis of fractions
 AROUND = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8)])
 
@@ -86,9 +87,7 @@ if shell := get_ipython():
     shell.display_formatter.mimebundle_formatter.for_type(Figure, alt_metadata)
 
 
-def show_images(
-    images: Tensor | Sequence, titles: Sequence[str] | None = None, *, columns: int = 8, size: float = 1.0
-) -> Figure:
+def show_images(images, titles: Sequence[str] | None = None, *, columns=8, size=1.0) -> Figure:
     """Images in a grid, each under its title.
 
     `images` is a tensor `[N, H, W]` or `[N, 1 or 3, H, W]`, scaled together to its own range, or a list of PIL
@@ -109,16 +108,12 @@ def show_images(
     for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
         ax.imshow(picture, vmin=0, vmax=1)
         ax.set_title(title, fontsize=9)
-    named = "; ".join(filter(str.strip, titles))
-    count = words.plural(len(pictures), "picture")
-    return _say(figure, f"{count} in rows of {columns}{': ' + named if named else ''}.")
+    named = ": " * any(map(str.strip, titles)) + "; ".join(filter(str.strip, titles))
+    return _say(figure, f"{words.plural(len(pictures), 'picture')} in rows of {columns}{named}.")
 
 
 def show_topk(image, logits: Tensor, classes: Sequence[str], *, k=5, target: int | None = None) -> Figure:
-    """A photo beside the probabilities of its k best classes, the target in another colour.
-
-    Raises ValueError where k or the number of classes does not fit the logits `[classes]`.
-    """
+    """A photo beside its k most probable classes, of logits `[classes]`; ValueError where these do not fit."""
     logits = logits.detach().flatten().cpu()
     if len(logits) != len(classes) or not 1 <= k <= len(logits):
         counts = f"k={k}, {len(logits)} logits, {len(classes)} names"
@@ -150,7 +145,7 @@ def plot_history(history) -> Figure:
     figure, (left, right) = plt.subplots(1, 2)
     endings = []
     for n, (name, run) in enumerate(histories.items()):
-        colour = _colour(name, n)
+        colour = model_colour(name, PALETTE[n % len(PALETTE)])
         window = max(1, len(run.losses) // 60)
         means = np.convolve(run.losses, np.ones(window) / window, mode="valid")
         left.plot(range(window, window + len(means)), means, color=colour, label=name)
@@ -173,10 +168,7 @@ def plot_history(history) -> Figure:
 
 
 def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """A confusion matrix (rows are true classes) in per cent of each row; shares that round to 0 stay blank.
-
-    Raises ValueError where the matrix is not square or the class names are not as many.
-    """
+    """A square matrix (rows are true classes) in per cent of each row; ValueError for another, or other names."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(classes) != len(matrix):
         raise ValueError(f"a matrix is square, with a name per row; got {list(matrix.shape)}, {len(classes)}")
     counts = matrix.cpu().double()  # Apple's MPS has no double precision
@@ -202,8 +194,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, ax: Axes | None = 
 def plot_filters(weights: Tensor, *, columns: int = 16, title: str = "", ax: Axes | None = None) -> Axes:
     """A convolution's kernels `[out, in, height, width]` as tiles: in colour for three input channels.
 
-    Else the first channel is drawn, red for positive and blue for negative weights, on one scale for all.
-    Raises ValueError for other shapes.
+    Else the first channel is drawn, red above and blue below 0, on one scale. Raises ValueError for other shapes.
     """
     weights = weights.detach().cpu().float()
     if weights.ndim != 4 or 0 in weights.shape:
@@ -247,13 +238,8 @@ def plot_receptive_field(image, field, unit: tuple[int, int] = (0, 0), *, ax: Ax
     return _say(ax, f"A picture of {height} x {width} pixels with the box that unit {unit} sees: {seen}.")
 
 
-def plot_layer_budget(
-    table, measures: Sequence[str] = ("units", "weights", "macs"), *, ax: Axes | None = None
-) -> Axes:
-    """Where a network's units, weights and multiply-adds are: each layer's share of the total, in per cent.
-
-    `table` is a sequence of `LayerSize` rows; raises ValueError where none has any of the measures.
-    """
+def plot_layer_budget(table, measures=("units", "weights", "macs"), *, ax: Axes | None = None) -> Axes:
+    """Each layer's share of a network's total, from `LayerSize` rows; ValueError where none has any of the measures."""
     rows = [row for row in table if any(getattr(row, measure) for measure in measures)]
     if not rows:
         raise ValueError(f"no layer has any {' or '.join(measures)}; got {len(list(table))} rows")
@@ -308,9 +294,7 @@ def plot_network(layers: Sequence, *, ax: Axes | None = None) -> Axes:
     return _say(ax, f"The network from input to output, a block for each layer's output: {shapes}.")
 
 
-def plot_seeds(
-    results: Mapping[str, Sequence[float]], *, percent: bool = True, ax: Axes | None = None
-) -> Axes:
+def plot_seeds(results: Mapping[str, Sequence[float]], *, percent=True, ax: Axes | None = None) -> Axes:
     """Runs that differ in their seed, by the name of what was run: a dot for each, a line at their mean.
 
     Mean and standard deviation of the sample stand beside the name, fractions as per cent where `percent`.
@@ -323,7 +307,7 @@ def plot_seeds(
     labels = []
     for place, (name, values) in enumerate(results.items()):
         values = np.asarray(values, dtype=float)
-        colour = _colour(name, place)
+        colour = model_colour(name, PALETTE[place % len(PALETTE)])
         ax.scatter(values, np.full(len(values), place), s=45, alpha=0.6, color=colour, linewidths=0)
         ax.vlines(values.mean(), place - 0.3, place + 0.3, color=colour)
         scale, digits = (100, 1) if percent else (1, 3)
@@ -342,8 +326,7 @@ def plot_seeds(
 def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) -> Axes:
     """Models by multiply-adds (across, logarithmic), error (up) and parameters (area of the disc).
 
-    Each row has `name`, `macs`, `params` (numbers) and `error` (a fraction). Names stand where they cover
-    least. Raises ValueError where there is no row, or a row lacks one of the four.
+    Each row has `name`, `macs`, `params` and `error` (a fraction), else ValueError. Names stand where they cover least.
     """
     lacking = [row for row in rows if not {"name", "macs", "params", "error"} <= set(row)]
     if lacking or not rows:
@@ -359,9 +342,9 @@ def plot_accuracy_vs_cost(rows: Sequence[Mapping], *, ax: Axes | None = None) ->
     ax.yaxis.set_major_formatter(PERCENT)
     ax.margins(0.12)
     ax.grid(True)
-    _label_discs(ax, [(row["name"], row["macs"], row["error"]) for row in rows], areas)
-    short, share = words.short, words.percent
-    told = [f"{row['name']}: {short(row['macs'])} multiply-adds, {share(row['error'])}" for row in rows]
+    discs = [(row["name"], row["macs"], row["error"]) for row in rows]
+    _label_discs(ax, discs, areas)
+    told = [f"{n}: {words.short(macs)} multiply-adds, {words.percent(error)}" for n, macs, error in discs]
     return _say(ax, f"Models by multiply-adds and error. {'; '.join(told)}.")
 
 
@@ -389,14 +372,11 @@ def _label_discs(ax: Axes, discs: Sequence[tuple[str, float, float]], areas: Seq
         taken.append(boxes[best])
 
 
-def show_table(
-    rows: Iterable[Mapping | Sequence], columns: Sequence[str] | None = None, *, caption: str = ""
-) -> Markdown:
+def show_table(rows: Iterable, columns: Sequence[str] | None = None, *, caption: str = "") -> Markdown:
     """A table for a notebook, numbers to the right, also strings where each of a column starts with a digit.
 
-    `rows` are sequences with their names in `columns`, or mappings from column to value. Whole numbers
-    get thousands separators, others three significant digits, None stays blank.
-    Raises ValueError where there is no row, or one that does not have as many values as there are columns.
+    `rows` are sequences with their names in `columns`, or mappings from column to value. Whole numbers get thousands
+    separators, others three digits, None stays blank. Raises ValueError for no row, or another number of values.
     """
     rows = list(rows)
     if columns is None and rows and all(isinstance(row, Mapping) for row in rows):
@@ -404,10 +384,7 @@ def show_table(
         rows = [list(row.values()) if list(row) == columns else [] for row in rows]
     if not rows or not columns or any(len(row) != len(columns) for row in rows):
         raise ValueError(f"rows of a table have the same columns; got {len(rows)} rows, columns {columns}")
-    cells = [
-        ["" if v is None else str(v) if isinstance(v, bool | str) else words.number(v) for v in row]
-        for row in rows
-    ]
+    cells = [["" if v is None else v if isinstance(v, str) else words.number(v) for v in row] for row in rows]
     right = [all(cell[:1] in "0123456789–-+<≤≈" for cell in column) for column in zip(*cells, strict=True)]
     lines = [columns, ["--:" if is_right else ":--" for is_right in right], *cells]
     text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
@@ -420,8 +397,7 @@ def _pictures(images: Tensor | Sequence) -> list[np.ndarray]:
     if not isinstance(images, Tensor):
         return [np.asarray(as_rgb(image)) / 255 for image in images]
     values = images.detach().cpu().float()
-    if values.ndim == 3:
-        values = values[:, None]
+    values = values[:, None] if values.ndim == 3 else values
     if values.ndim != 4 or values.shape[1] not in (1, 3):
         raise ValueError(f"images have the shape [N, 1 or 3, H, W] or [N, H, W]; got {list(images.shape)}")
     low, high = values.min(), values.max()
@@ -444,7 +420,3 @@ def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict
     ax.axis("off")
     told = f"{words.plural(count, what)} of {height} x {width} as tiles{': ' + title if title else ''}"
     return _say(ax, f"{told}.")
-
-
-def _colour(name: str, n: int) -> str:
-    return family_colour(name, list(COLOURS)[n % len(COLOURS)])

@@ -5,45 +5,40 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import TypeVar
 
 import torch
 from tqdm.auto import tqdm
 
-Result = TypeVar("Result")
 _turn, _here = threading.Lock(), threading.local()
 
 
 class Interrupted(KeyboardInterrupt):
-    """The stop button or Ctrl-C in the middle of training.
-
-    Like every KeyboardInterrupt it also ends the cell, and Run All; IPython shows its sentence alone.
-    """
+    """The stop button or Ctrl-C in the middle of training: it ends the cell and Run All too, shown as a sentence."""
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
 
 
-def side_by_side(
-    run: Callable[..., Result], cases: Iterable[tuple], desc: str = "networks", at_once: int | None = None
-) -> list[Result]:
+def best_device() -> torch.device:
+    """CUDA or Apple's MPS where torch finds one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def side_by_side(run: Callable, cases: Iterable[tuple], desc="networks", at_once: int | None = None) -> list:
     """`run(*case)` for each of `cases`, several at once, with a progress bar; the results in the order of `cases`.
 
     Runs overlap only while `fit` or `evaluate` computes; all else happens in one of them at a time, and a network
-    with dropout trains alone. So a `run` that seeds torch before it draws gives the same numbers as in a loop,
-    with one thread; the random state outside is left alone. `at_once` is by default the number of torch's
-    threads, and 1 where there is a GPU. The first error ends all runs, and so does the stop button (Ctrl-C), each
-    after its step.
+    with dropout trains alone. So a `run` that seeds torch before it draws gives the same numbers as in a loop, with one
+    thread; the random state outside is left alone. `at_once` is by default the number of torch's threads, and 1 where
+    there is a GPU. The first error ends all runs, and so does the stop button (Ctrl-C), each after its step.
     """
-    cases, threads = list(cases), torch.get_num_threads()
-    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    at_once = at_once or (1 if gpu else threads)
-    pool, stopped = (
-        ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)),
-        threading.Event(),
-    )
+    cases, threads, stopped = list(cases), torch.get_num_threads(), threading.Event()
+    at_once = at_once or (threads if best_device().type == "cpu" else 1)
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
 
-    def in_turn(case: tuple) -> Result:
+    def in_turn(case: tuple) -> object:
         with _turn:
             _here.turn, _here.stopped = True, stopped
             end_if_stopped()

@@ -1,10 +1,6 @@
-"""One training loop and one evaluation for every model of the course.
-
-Images live in memory as one tensor and batches are rows of it: on a laptop several times faster than a DataLoader.
-"""
+"""One training loop and one evaluation; batches are rows of one tensor, on a laptop faster than a DataLoader."""
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,16 +21,11 @@ from course_utils.data import Augment, ImageSet
 from course_utils.measurements import remember, unchanged
 from course_utils.metrics import checked_ks, topk_errors
 from course_utils.muon import Muon
-from course_utils.side_by_side import Interrupted, end_if_stopped, others_go_on
+from course_utils.side_by_side import Interrupted, best_device, end_if_stopped, others_go_on
 from course_utils.side_by_side import side_by_side as side_by_side
 from course_utils.words import percent, plural
 
 Loss = Callable[..., Tensor]
-# Tests of whole notebooks set this variable: `fit` then takes about so many steps, as many epochs of fewer images,
-# and `evaluate` gives the answers for the first images again and again.
-MAX_STEPS = "COURSE_MAX_STEPS"
-CUT_SENTENCE = "Training was cut short: no result of this run means anything."
-CUT_IMAGES = 500
 SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "epochs": ("a number above 0 (0.5 is half a pass)", lambda x: 0 < x < math.inf),
     "batch_size": ("a whole number from 1 on", lambda x: isinstance(x, Integral) and x >= 1),
@@ -51,9 +42,9 @@ SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
 class History:
     """What a training run left behind: a number per step, a number per epoch, and how it ended.
 
-    `losses` and `learning_rates` have one entry per step. `train_errors` (over an epoch's batches, as they
-    were trained on) and `test_errors` (in evaluation mode) have one top-1 error per epoch, as fractions.
-    `seconds` is without the evaluations. `stopped` is empty after a whole run, else a sentence.
+    `losses` and `learning_rates` have one entry per step; `train_errors` (over an epoch's batches, as they were trained
+    on) and `test_errors` (in evaluation mode) a top-1 error, as a fraction, per epoch. `seconds` is without the
+    evaluations. `stopped` is empty after a whole run, else a sentence.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -123,13 +114,6 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def best_device() -> torch.device:
-    """CUDA or Apple's MPS where torch finds one, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def one_cycle(steps: int, peak: float, warm_up: float = 0.25) -> list[float]:
     """A learning rate per step: a straight climb to `peak`, then a cosine towards 0 (Smith & Topin 2018)."""
     climb = max(1, round(warm_up * steps))
@@ -153,7 +137,6 @@ def fit(
     label_smoothing: float = 0.0,
     loss: Loss | None = None,
     augment: Augment | None = None,
-    bfloat16: bool = False,
     seed: int = 0,
     device: str | torch.device | None = None,
     progress: bool = True,
@@ -163,10 +146,9 @@ def fit(
     `epochs` may be a fraction: 0.5 is half a pass over `train`. `augment(images, generator=...)` changes each batch;
     `loss(outputs, targets)` replaces cross entropy where a model returns more than logits. `optimiser="muon"` makes
     the steps of convolutions orthogonal, beside SGD for all else; `momentum` is that of both, None 0.9 for SGD and
-    0.6 for Muon. Weight decay spares biases and normalisation. `bfloat16` computes convolutions and products with
-    16-bit numbers (torch.autocast). `device` is where the steps are computed: cuda or mps where there is one, else
-    the CPU. With the same `seed`, machine and number of threads a run repeats exactly, and the random state outside
-    is left alone. Afterwards the model is in evaluation mode, on the device that it came from.
+    0.6 for Muon. Weight decay spares biases and normalisation. `device` is where the steps are computed: cuda or mps
+    where there is one, else the CPU. With the same `seed`, machine and number of threads a run repeats exactly, and
+    the random state outside is left alone. Afterwards the model is in evaluation mode, on the device it came from.
 
     Raises ValueError, before the first step and with the model as it was, for settings, images and models that do
     not fit. Whatever goes wrong later (a loss that is not finite, an error in the model or the evaluation) ends the
@@ -176,10 +158,6 @@ def fit(
     """
     _check_settings(locals())
     _check_parts(model, train, test, optimiser)
-    if MAX_STEPS in os.environ:
-        images = batch_size * max(1, int(int(os.environ[MAX_STEPS]) / epochs))
-        train, test = (part and part.subset(min(images, len(part))) for part in (train, test))
-        print(CUT_SENTENCE)
     smoothed = partial(F.cross_entropy, label_smoothing=label_smoothing)
     loss = loss or (lambda outputs, targets: smoothed(_logits(outputs).float(), targets))
     device = torch.device(device) if device else best_device()
@@ -199,12 +177,11 @@ def fit(
             optimisers = _optimisers(optimiser, model, momentum, weight_decay)
             if steps >= steps_per_epoch and len(train) % batch_size == 1:
                 _try_one_image(model, train, batch_size)
-            autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
             draws = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in model.modules())
             with others_go_on(alone=draws):  # from the one generator that all runs share
                 while len(history.losses) < steps and not history.stopped:
                     epoch = islice(schedule, steps_per_epoch)
-                    _train_epoch(model, optimisers, loss, autocast, epoch, history, bar, classes)
+                    _train_epoch(model, optimisers, loss, epoch, history, bar, classes)
                     if test is not None and not history.stopped:
                         history.test_errors.append(evaluate(model, test, ks=(1,), progress=False).top1_error)
                         _show(bar, history)
@@ -232,41 +209,34 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     """
     ks = checked_ks(ks)
     _check_images("images", images)
-    device, seen = _device_of(model), images
-    if MAX_STEPS in os.environ and len(images) > CUT_IMAGES:
-        seen = images.subset(CUT_IMAGES)
-        print(CUT_SENTENCE)
+    device = _device_of(model)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
         with unchanged(model), torch.inference_mode(), others_go_on():
             model.eval()
-            batches = tqdm(list(seen.batches(batch_size)), **options)
+            batches = tqdm(list(images.batches(batch_size)), **options)
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
         raise ValueError(_why(error, model, images.images.dtype)) from error
     logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
-    if seen is not images:
-        logits = logits[torch.arange(len(images)) % len(seen)]
     targets = images.labels.cpu()
     errors = topk_errors(logits, targets, ks)  # first, since it says what does not fit
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
 
 
-def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, classes) -> None:
-    device = _device_of(model)
+def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> None:
+    device, before = _device_of(model), history.images
     wrong = torch.zeros((), dtype=torch.int64, device=device)
-    seen = 0
     model.train()
     start = time.perf_counter()
     try:
         for rate, (images, targets) in schedule:
             end_if_stopped()
             targets = targets.to(device)
-            with autocast:
-                outputs = model(_on(device, images))
-                if not history.losses:
-                    _check_logits(_logits(outputs), len(targets), classes)
-                value = loss(outputs, targets)
+            outputs = model(_on(device, images))
+            if not history.losses:
+                _check_logits(_logits(outputs), len(targets), classes)
+            value = loss(outputs, targets)
             step_loss = value.item()
             if not math.isfinite(step_loss):
                 history.stopped = _divergence(step_loss, history, rate, images)
@@ -283,14 +253,13 @@ def _train_epoch(model, optimisers, loss, autocast, schedule, history, bar, clas
             scores = _logits(outputs).detach()
             at_least = (scores >= scores.gather(1, targets[:, None])).sum(dim=1)
             wrong += (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
-            seen += len(targets)
+            history.images += len(targets)
             if bar.update():
                 _show(bar, history)
-        history.train_errors.append(wrong.item() / seen)
+        history.train_errors.append(wrong.item() / (history.images - before))
         if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers())):
             history.stopped = _divergence(math.nan, history, rate, images)
     finally:
-        history.images += seen
         history.seconds += time.perf_counter() - start
 
 
@@ -300,17 +269,17 @@ def _show(bar: tqdm, history: History) -> None:
 
 
 def _divergence(loss: float, history: History, rate: float, images: Tensor) -> str:
-    what = f"Stopped at step {len(history.losses) + 1}: the loss is {loss}"
+    why = ", though no weight was changed yet: look at the model's weights and at the loss function."
     if not images.isfinite().all():
-        return f"{what}, since `augment` gave an image with pixels that are no finite numbers."
-    if history.losses:
-        return f"{what}; try a learning_rate below {rate:.3g}, reached there."
-    return f"{what}, though no weight was changed yet: look at the model's weights and at the loss function."
+        why = ", since `augment` gave an image with pixels that are no finite numbers."
+    elif history.losses:
+        why = f"; try a learning_rate below {rate:.3g}, reached there."
+    return f"Stopped at step {len(history.losses) + 1}: the loss is {loss}{why}"
 
 
 def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
     """An error as the rest of a sentence."""
-    text = next(iter(str(error).strip().splitlines()), "")
+    text = str(error).strip().partition("\n")[0]
     why = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
     weights = {p.dtype for p in model.parameters() if p.is_floating_point()} - {dtype}
     if weights and isinstance(error, RuntimeError) and "type" in text:
@@ -327,14 +296,13 @@ def _logits(outputs: object) -> Tensor:
 
 
 def _optimisers(kind, model, momentum, weight_decay) -> list[torch.optim.Optimizer]:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    kernels = [p for p in parameters if p.ndim == 4 and kind == "muon"]
-    decayed = [p for p in parameters if p.ndim > 1 and not (kernels and p.ndim == 4)]
-    spared = [p for p in parameters if p.ndim <= 1]
+    kernels, decayed, spared = [], [], []
+    for parameter in (p for p in model.parameters() if p.requires_grad):
+        of_muon = kind == "muon" and parameter.ndim == 4
+        (kernels if of_muon else decayed if parameter.ndim > 1 else spared).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     chosen = {} if momentum is None else {"momentum": momentum}
-    nesterov = momentum is None or momentum > 0
-    sgd = torch.optim.SGD(groups, lr=0.0, nesterov=nesterov, **{"momentum": 0.9} | chosen)
+    sgd = torch.optim.SGD(groups, lr=0.0, nesterov=momentum != 0, **{"momentum": 0.9} | chosen)
     return [Muon(kernels, **chosen), sgd] if kernels else [sgd]
 
 
@@ -407,9 +375,8 @@ def _check_images(name: str, images: ImageSet) -> None:
         raise ValueError(f"there is no image in {name}; got an empty ImageSet")
     broken = (~images.images.isfinite()).flatten(1).any(dim=1).nonzero()
     if len(broken):
-        raise ValueError(
-            f"pixels are finite numbers; got NaN or infinity in image {int(broken[0])} of {name}"
-        )
+        where = f"image {int(broken[0])} of {name}"
+        raise ValueError(f"pixels are finite numbers; got NaN or infinity in {where}")
 
 
 def _check_logits(logits: Tensor, count: int, classes: int) -> None:

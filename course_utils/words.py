@@ -7,7 +7,7 @@ from numbers import Integral
 def number(value: float) -> str:
     """Whole numbers with thousands commas, others with three digits or all before the point: 6.98155 -> "6.98"."""
     if isinstance(value, Integral):
-        return f"{value:,}"
+        return str(value) if isinstance(value, bool) else f"{value:,}"
     return f"{value:.3g}" if abs(float(f"{value:.3g}")) < 1000 else f"{value:,.0f}"
 
 
@@ -27,10 +27,7 @@ def memory(size: int) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A fraction in per cent, `digits` behind the point: 0.0955 -> "9.6 %", 0.0004 -> "< 0.1 %", 1 -> "100 %".
-
-    What is not 0 and not 1 is never shown as "0 %" or "100 %".
-    """
+    """A fraction in per cent: 0.0955 -> "9.6 %", 0.0004 -> "< 0.1 %", 1 -> "100 %", which less than all never is."""
     if share in (0, 1):
         return f"{100 * share:.0f} %"
     text, least = f"{100 * share:.{digits}f}", 10.0**-digits
@@ -44,6 +41,12 @@ def percent(share: float, digits: int = 1) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """A count and its noun: "1 layer", "2 layers"; `nouns` is the plural where it is not `noun` with an s."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least so much by a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
 
 
 def described(value: object) -> str:

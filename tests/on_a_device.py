@@ -1,5 +1,7 @@
 """What a reader with a GPU meets. There is none here: tests/elsewhere.py stands in for it."""
 
+from dataclasses import replace
+
 import matplotlib
 import pytest
 import torch
@@ -72,7 +74,8 @@ def test_a_run_that_ends_early_gives_the_model_back_too(error, raised):
 @pytest.mark.parametrize("on_images", [CPU, DEVICE])
 def test_a_set_and_a_model_on_any_devices_are_trained_and_evaluated(on_model, on_images):
     expected = evaluate(network(), image_set())
-    model, images = network().to(on_model), image_set().to(on_images)
+    model, images = network().to(on_model), image_set()
+    images = replace(images, images=images.images.to(on_images), labels=images.labels.to(on_images))
     answer = evaluate(model, images)
     assert answer.logits.device == answer.targets.device == CPU
     assert torch.equal(answer.logits, expected.logits) and answer.errors == expected.errors

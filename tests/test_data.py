@@ -197,7 +197,7 @@ def test_balanced_subset_has_as_many_of_each_class(per_class, seed):
 
 
 def test_a_set_keeps_its_normalisation_and_prints_short(fashion):
-    part = fashion[0].subset(30, balanced=True).to("cpu")
+    part = fashion[0].subset(30, balanced=True)
     assert (part.mean, part.std, part.classes) == (fashion[0].mean, fashion[0].std, fashion[0].classes)
     assert repr(part) == "ImageSet(30 images of 1x28x28, 10 classes)"
 

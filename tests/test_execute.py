@@ -5,18 +5,19 @@ import io
 import json
 import math
 
+import cut_short
 import execute
 import nbformat
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 from course_utils.data import ImageSet
-from course_utils.training import CUT_IMAGES, CUT_SENTENCE, History, evaluate, fit
+from course_utils.training import History, evaluate, fit
 
 VIEW = execute.WIDGET_VIEW
 PNG = "iVBORw0KGgo="
@@ -236,9 +237,8 @@ def run_main(monkeypatch, folder, *arguments: str) -> int:
 
 
 @pytest.mark.slow
-def test_what_is_stored_was_trained_whole_whatever_the_environment_says(tmp_path, monkeypatch):
+def test_what_is_stored_was_trained_whole(tmp_path, monkeypatch):
     nbformat.write(notebook_of(FIT), tmp_path / "01_a.ipynb")
-    monkeypatch.setenv("COURSE_MAX_STEPS", "3")
     assert run_main(monkeypatch, tmp_path) == 0
     (output,) = nbformat.read(tmp_path / "01_a.ipynb", as_version=4).cells[0].outputs
     assert output.text == "270 3\n"
@@ -255,7 +255,7 @@ def test_a_run_cut_short_says_so_and_may_miss_results_only_where_a_tag_says_so(t
     nbformat.write(notebook, tmp_path / "01_a.ipynb")
     assert run_main(monkeypatch, tmp_path, *cut) == 0
     cells = nbformat.read(tmp_path / "cut" / "01_a.ipynb", as_version=4).cells
-    assert cells[0].outputs[0].text == f"{CUT_SENTENCE}\n{execute.CUT['COURSE_MAX_STEPS']} 3\n"
+    assert cells[0].outputs[0].text == f"{cut_short.SENTENCE}\n{cut_short.STEPS} 3\n"
     assert cells[2].outputs[0].data["text/plain"] == "''"
 
 
@@ -267,40 +267,31 @@ def test_a_run_cut_short_is_never_stored_as_a_lecture(tmp_path, monkeypatch, cap
     assert "--cut needs --copies elsewhere" in capsys.readouterr().err
 
 
-def test_cut_evaluation_has_an_answer_for_every_image(monkeypatch, capsys):
+def test_cut_evaluation_has_an_answer_for_every_image(capsys):
     images = ImageSet(torch.randn(1203, 1, 4, 4), torch.arange(1203) % 3, ("a", "b", "c"))
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
-    monkeypatch.delenv("COURSE_MAX_STEPS", raising=False)
     whole = evaluate(net, images, ks=(1,), progress=False)
-    assert CUT_SENTENCE not in capsys.readouterr().out
-    monkeypatch.setenv("COURSE_MAX_STEPS", "3")
-    cut = evaluate(net, images, ks=(1,), progress=False)
-    assert CUT_SENTENCE in capsys.readouterr().out
-    first = whole.logits[:CUT_IMAGES]
+    cut = cut_short.evaluate(net, images, ks=(1,), progress=False)
+    assert cut_short.SENTENCE in capsys.readouterr().out
+    first = whole.logits[: cut_short.IMAGES]
     assert torch.equal(cut.logits, torch.cat([first, first, first])[:1203])
     assert torch.equal(cut.targets, whole.targets)
-    small = images.subset(CUT_IMAGES)
-    assert torch.equal(evaluate(net, small, ks=(1,), progress=False).logits, first)
-    assert CUT_SENTENCE not in capsys.readouterr().out
+    small = images.subset(cut_short.IMAGES)
+    assert torch.equal(cut_short.evaluate(net, small, ks=(1,), progress=False).logits, first)
+    assert cut_short.SENTENCE not in capsys.readouterr().out
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(1, 8) | st.floats(0.1, 8), st.integers(1, 40), st.integers(1, 12))
-def test_cut_training_has_as_many_epochs_of_fewer_steps(monkeypatch, capsys, epochs, batch_size, max_steps):
+@settings(max_examples=20)
+@given(st.integers(1, 8) | st.floats(0.1, 8), st.integers(1, 40))
+def test_cut_training_has_as_many_epochs_of_fewer_steps(epochs, batch_size):
     images = ImageSet(torch.randn(70, 1, 4, 4), torch.arange(70) % 3, ("a", "b", "c"))
-    options = {"epochs": epochs, "batch_size": batch_size, "progress": False}
 
-    def train() -> History:
+    def train(how) -> History:
         net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
-        return fit(net, images, images, **options)
+        return how(net, images, images, epochs=epochs, batch_size=batch_size, progress=False)
 
-    monkeypatch.delenv("COURSE_MAX_STEPS", raising=False)
-    whole = train()
-    assert CUT_SENTENCE not in capsys.readouterr().out
-    monkeypatch.setenv("COURSE_MAX_STEPS", str(max_steps))
-    cut = train()
-    assert CUT_SENTENCE in capsys.readouterr().out
-    assert len(cut.losses) <= min(len(whole.losses), max(max_steps, math.ceil(epochs)))
+    whole, cut = train(fit), train(cut_short.fit)
+    assert len(cut.losses) <= min(len(whole.losses), max(cut_short.STEPS, math.ceil(epochs)))
     assert len(cut.test_errors) == len(cut.train_errors)
     if isinstance(epochs, int):
         assert len(cut.test_errors) == epochs

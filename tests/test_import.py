@@ -32,7 +32,7 @@ def test_nothing_heavy_is_loaded(statement):
 @pytest.mark.slow
 def test_measuring_networks_and_reading_data_load_no_pictures():
     loaded = loaded_by("from course_utils.geometry import layer_table\nimport course_utils.data")
-    assert set(loaded) <= {"torch", "numpy"}
+    assert set(loaded) <= {"torch", "numpy", "PIL"}
 
 
 def test_modules_come_on_first_use():

@@ -82,23 +82,6 @@ def test_the_loop_takes_the_steps_that_torchs_sgd_would_take():
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
 
 
-def test_bfloat16_is_torchs_autocast_with_weights_and_loss_in_float32():
-    train, dtypes = image_set(), []
-    ours, theirs = network(), network()
-    ours[0].register_forward_hook(lambda layer, inputs, output: dtypes.append(output.dtype))
-    settings = {"epochs": 1, "batch_size": 96, "learning_rate": 0.05, "momentum": 0.0, "weight_decay": 0.0}
-    history = fit(ours, train, **settings, warm_up=0.0, bfloat16=True, progress=False)
-    batch = torch.randperm(96, generator=torch.Generator().manual_seed(0))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = theirs(train.images[batch])
-    loss = F.cross_entropy(logits.float(), train.labels[batch])
-    loss.backward()
-    assert dtypes == [torch.bfloat16] and history.losses == [pytest.approx(loss.item(), rel=1e-3)]
-    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert mine.dtype == torch.float32
-        torch.testing.assert_close(mine, other - 0.05 * other.grad, rtol=1e-2, atol=1e-4)
-
-
 @pytest.mark.parametrize("shape", [(3, 16, 144), (2, 32, 9), (1, 64, 64)])
 def test_orthogonal_steps_keep_the_singular_vectors(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -44,7 +44,6 @@ COVERS = {
 }  # a cell's tag, and JupyterLab's word
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 900
-CUT = {"COURSE_MAX_STEPS": "6"}  # the environment that cuts training short, see course_utils.training.fit
 TRAINED = "trained"  # of cells that assert what only whole training reaches
 PALETTE_ERROR = 0.1  # of 255, the mean over a picture: antialiased charts stay below it, photographs do not
 
@@ -107,7 +106,7 @@ def name_cell(path: Path, notebook: NotebookNode, index: int) -> str:
 def run(path: Path, notebook: NotebookNode, cut: bool = False) -> Measures:
     """Run all cells of `notebook` in the folder of `path`; raises NotebookError at the first that fails.
 
-    Training is cut short by `cut` alone, whatever this process's environment says.
+    With `cut`, training is cut short (tools/cut_short.py).
     """
     client = NotebookClient(
         notebook,
@@ -120,9 +119,11 @@ def run(path: Path, notebook: NotebookNode, cut: bool = False) -> Measures:
     python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as ipython_dir:  # the reader's start-up files must not take part
-        environment = {key: value for key, value in os.environ.items() if key not in CUT}
-        environment |= {"IPYTHONDIR": ipython_dir, "PYTHONPATH": python_path}
-        environment |= CUT if cut else {}
+        environment = {**os.environ, "IPYTHONDIR": ipython_dir, "PYTHONPATH": python_path}
+        if cut:
+            import cut_short  # takes PyTorch along
+
+            cut_short.prepare(Path(ipython_dir))
         client.reset_execution_trackers()
         with client.setup_kernel(env=environment):
             memory = PeakMemory(client.km.provisioner.pid)

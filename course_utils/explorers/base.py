@@ -1,13 +1,9 @@
-"""An explorer in JupyterLab: the controls of its description as widgets, and a view of what it draws.
-
-Where a setting is impossible it shows the drawing function's sentence, and the way out that it found by trying
-the function itself. So that function runs several times per second, and what is slow is data.
-"""
+"""An explorer in JupyterLab: its description's controls as widgets, what it draws, and ways out of what cannot be."""
 
 import asyncio
 import base64
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count, islice
 from typing import Any
@@ -15,7 +11,7 @@ from typing import Any
 import ipywidgets
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Control, Description, Picture
+from course_utils.explorers.description import Control, Description, Picture, Values, choice
 
 # One page of JupyterLab holds the pictures of several kernels: an id that two of them used would be the hidden tab's.
 _KERNEL, _NUMBERS = secrets.token_hex(4), count()
@@ -29,38 +25,29 @@ _PAUSE = 0.05  # seconds between two pieces of work that an idle kernel does
 class Explorer(ipywidgets.VBox):
     """Controls above a picture that follows them.
 
-    `controls[name].value = v` redraws at once; `set(name=v, ...)` changes several with one redraw. `state`
-    holds the numbers of the last picture, `svg` its text. Where the setting is impossible, `problem` is the
-    sentence shown in place of the picture, `ways_out` maps control names to the nearest values at which it
-    can be drawn, and `marked` names the controls to move, which wear a red edge. `problem` is None otherwise.
-
-    `data` is what the drawing function may look up. Where its state has `waiting`, a key that is not there
-    yet, the explorer measures it once the controls rest, and `measure()` does so at once.
-    `prepare` are keys that an idle kernel looks up before a reader asks for them.
+    `controls[name].value = v` redraws at once; `set(name=v, ...)` changes several with one redraw. `state` holds the
+    numbers of the last picture, `svg` its text. Where the setting is impossible, `problem` is the sentence shown in
+    place of the picture (else None), `ways_out` maps control names to the nearest values at which it can be drawn,
+    and `marked` names the controls to move, which wear a red edge. `data` is what the drawing function may look up;
+    what it is `waiting` for is measured once the controls rest, by `measure()` at once, and the keys in `prepare`
+    while the kernel is idle.
     """
 
     def __init__(
-        self,
-        description: Description,
-        data: Mapping[str, Any] | None = None,
-        initial: Mapping[str, Any] | None = None,
-        prepare: Iterable[str] = (),
+        self, description: Description, data: Values | None = None, initial: Values | None = None, prepare=()
     ) -> None:
         self.description, self.data = description, {} if data is None else data
         self.title, self.presets = description.title, description.presets
-        self.controls = {name: _widget(control) for name, control in description.controls.items()}
+        preset = {"preset": choice("preset", (_CUSTOM, *self.presets), _CUSTOM)} if self.presets else {}
+        self.controls = {name: _widget(control) for name, control in (preset | description.controls).items()}
         self.state, self._pending, self._drawing = {}, None, False
         self._ids, self._followed, self._limited = f"{_KERNEL}-{next(_NUMBERS)}", {}, set()
-        if self.presets:
-            offered = (_CUSTOM, *self.presets)
-            preset = ipywidgets.Dropdown(options=offered, value=_CUSTOM, description="preset")
-            self.controls = {"preset": preset, **self.controls}
         self.view = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%", overflow="auto"))
         extras = [_player(self.controls[description.play])] if description.play else []
         panel = _control_panel([*self.controls.values(), *extras])
         super().__init__([panel, self.view], layout=ipywidgets.Layout(width="100%"))
         for name, control in self.controls.items():
-            control.observe(lambda change, name=name: self._on_move(name), "value")
+            control.observe(lambda change, n=name: self._drawing or self.set(**{n: change.new}), "value")
         self._show(self.values, ())
         _after_pause(_PAUSE, self._prepare, iter(prepare))
         if initial:
@@ -111,14 +98,6 @@ class Explorer(ipywidgets.VBox):
             self.data[key]
             _after_pause(_PAUSE, self._prepare, keys)
 
-    def _on_move(self, name: str) -> None:
-        if self._drawing:
-            return
-        if name == "preset":
-            self.set(**self.presets.get(self.controls["preset"].value, {}))
-        else:
-            self._show(self.values, (name,))
-
     def _show(self, wanted: dict[str, Any], moved: tuple[str, ...]) -> None:
         """Draw the picture at these values, or the nearest that its limits allow, and move the controls there."""
         self._drawing, self._moved = True, moved
@@ -133,8 +112,9 @@ class Explorer(ipywidgets.VBox):
             for name, value in (wanted | near).items():
                 self.controls[name].value = value
                 self.controls[name].layout.border_left = _MARKED if name in self.marked else _UNMARKED
-            if self.presets:
-                at = (name for name, preset in self.presets.items() if self._is_at(preset))
+            if self.presets:  # a place within a setting, such as a position, makes no other setting of it
+                now = {n: v for n, v in self.values.items() if n not in self._limited}
+                at = (name for name, preset in self.presets.items() if preset | now == now | preset)
                 self.controls["preset"].value = next(at, _CUSTOM)
         finally:
             self._drawing = False
@@ -143,10 +123,6 @@ class Explorer(ipywidgets.VBox):
         if self._pending:
             self._pending.cancel()
         self._pending = _after_pause(_REST, self.measure) if self.state.get("waiting") else None
-
-    def _is_at(self, preset: Mapping[str, Any]) -> bool:
-        # A place within a setting, such as a position, makes no other setting of it.
-        return all(self.controls[n].value == v for n, v in preset.items() if n not in self._limited)
 
     def _picture(self, values: dict[str, Any]) -> Picture:
         self.problem, self.ways_out, self.marked = None, {}, ()
@@ -206,9 +182,7 @@ def _player(slider: ipywidgets.IntSlider) -> ipywidgets.HBox:
     """Play, pause and stop buttons that move the slider a step every 300 milliseconds, with a label in words."""
     play = ipywidgets.Play(value=slider.value, min=slider.min, max=slider.max, step=slider.step, interval=300)
     links = ((play, "value"), (slider, "value")), ((slider, "max"), (play, "max"))
-    play.links = [
-        ipywidgets.jslink(*link) for link in links
-    ]  # a step costs the kernel nothing but the redraw
+    play.links = [ipywidgets.jslink(*link) for link in links]  # the kernel has nothing to do but redraw
     return ipywidgets.HBox([ipywidgets.Label(f"play {slider.description}"), play])
 
 

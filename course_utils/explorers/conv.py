@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, product
 from math import log10, prod
 from typing import Any, NamedTuple
 
@@ -24,6 +24,11 @@ _SETTINGS = {
     "depthwise 3×3": (14, 192, 192, 3, 1, 1, 1, 192, 0),
 }
 PRESETS = {name: dict(zip(_NAMES, numbers, strict=True)) for name, numbers in _SETTINGS.items()}
+_PANEL, _MAP, _APART = 300, 110, 344  # pixels; the last one between the left edges of input and output
+_DRAWN_WHOLE = 48  # a padded input of more pixels than this is shown through a lens, with a map
+_MEANINGS = "read by this unit", "a zero of the padding, read", "padding", "never read by any unit"
+_ZERO, _PIXEL, _TINT = svg.PURPLE, svg.ORANGE, svg.VERMILION + "73"
+_HATCH, _UNREAD = svg.hatch("unread")
 
 
 def describe(data: Values | None = None) -> Description:
@@ -74,33 +79,20 @@ def read_layer(values: Values) -> tuple[Reach, dict[str, Any]]:
     layer = conv_layer(in_shape, values["out_channels"], **{name: values[name] for name in _LAYER})
     linear = linear_layer(prod(in_shape), layer.units)
     extent = dilation * (kernel_size - 1) + 1
-    before = after = 0 if padding == "valid" else padding
-    if padding == "same":  # torch puts the odd one behind
-        before, after = (extent - 1) // 2, extent // 2
-    sizes = layer.out_shape[1], before + size + after, extent
-    reach = Reach(size, kernel_size, stride, before, after, dilation, *sizes)
+    ahead = {"valid": 0, "same": (extent - 1) // 2}.get(padding, padding)
+    behind = extent // 2 if padding == "same" else ahead  # torch puts the odd one behind
+    sizes = layer.out_shape[1], ahead + size + behind, extent
+    reach = Reach(size, kernel_size, stride, ahead, behind, dilation, *sizes)
     row, column = divmod(min(values["position"], reach.outputs**2 - 1), reach.outputs)
     activations = 4 * (prod(in_shape) + layer.units)  # float32
     counted = ("weights", "params", "connections", "macs")
     state = {name: getattr(layer, name) for name in ("in_shape", "out_shape", "units", "biases", *counted)}
     state |= {f"linear_{name}": getattr(linear, name) for name in counted}
-    return reach, state | {
-        "weight_bytes": 4 * layer.params,
-        "memory_bytes": activations + 4 * layer.params,
-        "linear_memory_bytes": activations + 4 * linear.params,
-        "padding": (before, after),
-        "unit": (row, column),
-        "rows": reach.taps(row),
-        "columns": reach.taps(column),
-        "unread_rows": unread(reach),
-        "unread_pixels": size**2 - (size - len(unread(reach))) ** 2,
-    }
-
-
-_PANEL, _MAP, _APART = 300, 110, 344  # pixels; the last one between the left edges of input and output
-_DRAWN_WHOLE = 48  # a padded input of more pixels than this is shown through a lens, with a map
-_ZERO, _PIXEL, _TINT = svg.PURPLE, svg.ORANGE, svg.VERMILION + "73"
-_HATCH, _UNREAD = svg.hatch("unread")
+    state |= {"weight_bytes": 4 * layer.params, "memory_bytes": activations + 4 * layer.params}
+    state |= {"linear_memory_bytes": activations + 4 * linear.params, "padding": (ahead, behind)}
+    state |= {"unit": (row, column), "rows": reach.taps(row), "columns": reach.taps(column)}
+    lost = unread(reach)
+    return reach, state | {"unread_rows": lost, "unread_pixels": size**2 - (size - len(lost)) ** 2}
 
 
 def draw_conv(values: Values, data: Values | None = None) -> Picture:
@@ -115,16 +107,12 @@ def draw_conv(values: Values, data: Values | None = None) -> Picture:
     captions = [_caption(into, f"input {shape(into)}{padded}", part), _caption(out, f"output {shape(out)}")]
     heads = layout.table([captions], "ll", least=(_APART - 10, 220))
     grids = layout.column(heads, _grids(reach, state, lens), gap=12)
+    fills = _PIXEL, _ZERO, svg.RAISED, _unread_fill(_PANEL / lens.cells, reach)
     picture = layout.page(
         f"{code}: {shape(into)} to {shape(out)}. {unread_words}",
         layout.over(Block(0, 0, lambda x, y: _HATCH), words(code, size=16, bold=True)),
         layout.row(grids, _costs(state), gap=20, align="l"),
-        layout.legend(
-            (_PIXEL, "read by this unit"),
-            (_ZERO, "a zero of the padding, read"),
-            (svg.RAISED, "padding"),
-            (_unread_fill(_PANEL / lens.cells, reach), "never read by any unit"),
-        ),
+        layout.legend(*zip(fills, _MEANINGS, strict=True)),
         _formula(reach),
         words(f"Unit ({row}, {column}) reads rows {rows}, columns {columns}.", unread_words),
         gap=8,
@@ -133,10 +121,9 @@ def draw_conv(values: Values, data: Values | None = None) -> Picture:
 
 
 def _code(values: Values) -> str:
-    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    usual = {"kernel_size": 0, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     unusual = "".join(f", {k}={values[k]!r}" for k, v in usual.items() if values[k] != v)
-    channels = f"{values['in_channels']}, {values['out_channels']}"
-    return f"nn.Conv2d({channels}, kernel_size={values['kernel_size']}{unusual})"
+    return f"nn.Conv2d({values['in_channels']}, {values['out_channels']}{unusual})"
 
 
 def _caption(sizes: Sequence[int], named: str, part: str = "") -> Block:
@@ -161,10 +148,10 @@ class _Frame(NamedTuple):
 
     def box(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[float, ...]:
         """x, y, width and height of these pixels (first, end), cut off at the rim."""
-        top, bottom = (min(max(row - self.top, 0), self.cells) for row in rows)
-        left, right = (min(max(column - self.left, 0), self.cells) for column in columns)
-        size = (right - left) * self.cell, (bottom - top) * self.cell
-        return self.x + left * self.cell, self.y + top * self.cell, *size
+        cell, edges = self.side / self.cells, ((rows, self.top), (columns, self.left))
+        inside = ([min(max(n - start, 0), self.cells) for n in ends] for ends, start in edges)
+        (top, bottom), (left, right) = inside
+        return self.x + left * cell, self.y + top * cell, (right - left) * cell, (bottom - top) * cell
 
     def window(self, state: dict[str, Any]) -> tuple[float, ...]:
         """The box that the lit unit reads."""
@@ -237,9 +224,9 @@ def _input(frame: _Frame, reach: Reach, state: dict[str, Any]) -> str:
     whole, inside = frame.box((0, reach.size), (0, reach.size)), range(reach.size)
     seen = svg.rect(*frame.window(state), _PIXEL)
     if frame.cell >= 4:  # else it is a map, in which single pixels would not be seen
-        taps = [(row, column) for row in state["rows"] for column in state["columns"]]
-        read = [(row, column) for row, column in taps if row in inside and column in inside]
-        seen = frame.pixels(read, _PIXEL) + frame.pixels(sorted(set(taps) - set(read)), _ZERO) + frame.grid()
+        taps = {at: at[0] in inside and at[1] in inside for at in product(state["rows"], state["columns"])}
+        read, zeros = ([at for at, known in taps.items() if known is sort] for sort in (True, False))
+        seen = frame.pixels(read, _PIXEL) + frame.pixels(zeros, _ZERO) + frame.grid()
     return (
         svg.rect(frame.x, frame.y, frame.side, frame.side, svg.RAISED)
         + svg.rect(*whole, svg.SURFACE)
@@ -298,12 +285,9 @@ def _costs(state: dict[str, Any]) -> Block:
     biases, params = plural(state["biases"], "bias", "biases"), memory(state["weight_bytes"])
     legend = layout.legend((svg.BLUE, "convolution"), (svg.MUTED, "fully connected"))
     drawn = [legend, words("bars grow with the logarithm", fill=svg.MUTED)]
-    for name, key, note in (
-        ("units", "units", ""),
-        ("weights", "weights", f"+ {biases}"),
-        ("connections = macs", "connections", ""),
-        ("memory", "memory_bytes", f"of it params {params}"),
-    ):
+    named = {"units": ("units", ""), "weights": ("weights", f"+ {biases}")}
+    named |= {"connections": ("connections = macs", ""), "memory_bytes": ("memory", f"of it params {params}")}
+    for key, (name, note) in named.items():
         ours, theirs = state[key], state.get(f"linear_{key}", state[key])
         exact, rough = (memory, memory) if name == "memory" else ("{:,}".format, short)
         times = f"{rough(theirs)} = {short(theirs / ours)} ×" if theirs != ours else "the same"

@@ -1,14 +1,8 @@
-"""What an explorer is before anything shows it: its controls as plain data, and a pure function that draws.
-
-Needs nothing but Python, so that JupyterLab's kernel (`base.Explorer`) and a web page (Pyodide) show the same.
-"""
+"""What an explorer is before JupyterLab or a web page shows it, in plain Python: controls, and a pure function."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
+from typing import Any
 
 Values = Mapping[str, Any]  # what controls stand on by their names, or what was measured by its key
 
@@ -17,8 +11,8 @@ Values = Mapping[str, Any]  # what controls stand on by their names, or what was
 class Picture:
     """What a drawing function returns: SVG text, and the numbers behind it.
 
-    `limits` moves a control's range where it depends on others: the highest value of a slider, or the
-    options of a dropdown. The function itself must cope with a value that lies outside.
+    `limits` are a slider's highest value or a dropdown's options where they depend on other controls; the function
+    itself must cope with a value that lies outside.
     """
 
     svg: str
@@ -28,10 +22,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Control:
-    """One control: a "slider" from `low` to `high`, a "choice" or "choice_slider" of `options`, or a "switch".
-
-    `options` are (words, value) pairs. `at_rest`: the value counts once the reader lets go of the slider.
-    """
+    """A "slider" or "switch", or a "choice" or "choice_slider" of (words, value) `options`; `at_rest`: once let go."""
 
     kind: str
     label: str
@@ -93,7 +84,7 @@ class Measured(dict):
 MEASURED = Measured()
 
 
-def opened(describe: Callable[[Values], Description], initial: Values, data: Values = MEASURED) -> "Explorer":
+def opened(describe: Callable[[Values], Description], initial: Values, data: Values = MEASURED):
     """An explorer whose controls stand on `initial`; raises ValueError for a name or value that is not offered."""
     from course_utils.explorers.base import Explorer
 
@@ -101,10 +92,10 @@ def opened(describe: Callable[[Values], Description], initial: Values, data: Val
     return Explorer(described, data, initial, described.prepare)
 
 
-def opener(describe: Callable[[Values], Description]) -> Callable[..., "Explorer"]:
+def opener(describe: Callable[[Values], Description]) -> Callable:
     """The function that a notebook calls to open what is described: its docstring is that of `describe`."""
 
-    def explorer(**initial: Any) -> "Explorer":
+    def explorer(**initial: Any):
         return opened(describe, initial)
 
     explorer.__name__ = explorer.__qualname__ = describe.__module__.rpartition(".")[2] + "_explorer"

@@ -10,28 +10,30 @@ from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
 from course_utils.words import number, percent, short
 
 _SIDES = {"3": 28, "4": 14, "5": 7}  # of the maps in each stage, for 224x224 images
-_HIGHEST = {"reduce3": 256, "reduce5": 256, "five": 256, "pool": 256}
 _BEFORE = [192, *(widths.out_channels for widths in INCEPTION_WIDTHS.values())]  # 192 channels from the stem
 PRESETS = {
     f"inception ({name})": {"size": _SIDES[name[0]], "in_channels": before, **widths._asdict()}
     for (name, widths), before in zip(INCEPTION_WIDTHS.items(), _BEFORE, strict=False)
 }
+_COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling": svg.GREEN}
+_NAMES = {"naive": "naive", "reduced": "with reduction"}
+_STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
+_COST = (_BAR, "weights", "88.88 M")  # the widest that may stand there
 
 
 def describe(data: Values | None = None) -> Description:
     """The naive inception module beside the one with dimension reduction: weights and multiply-adds by branch.
 
-    `initial` sets any of size (the side of the maps in pixels), in_channels and the six widths in the order
-    of the paper's table 1: one, reduce3, three, reduce5, five, pool; or `preset`, one of the nine modules of
-    GoogLeNet such as "inception (3a)". Both modules have the same 1x1, 3x3 and 5x5 branches; the naive one
-    hands the pooling's channels on as they are.
+    `initial` sets any of size (the side of the maps in pixels), in_channels and the six widths of the paper's table 1
+    (one, reduce3, three, reduce5, five, pool), or `preset`, a module of GoogLeNet such as "inception (3a)". Both have
+    the same 1x1, 3x3 and 5x5 branches; the naive one hands the pooling's channels on as they are.
     Source: Szegedy et al. 2015, figure 2 and table 1.
     """
     size, in_channels, *widths = PRESETS["inception (3a)"].items()
     controls = {
         "size": slider(*size, 1, 56),
         "in_channels": slider(*in_channels, 8, 1024, 8),
-        **{name: slider(name, width, 8, _HIGHEST.get(name, 512), 8) for name, width in widths},
+        **{name: slider(name, n, 8, 512 if name in ("one", "three") else 256, 8) for name, n in widths},
     }
     title = "An inception module, naive and with reduction: the weights and multiply-adds of each branch."
     return Description(title, controls, draw_inception, presets=PRESETS)
@@ -50,26 +52,26 @@ class Branch(NamedTuple):
     macs: int
 
 
-def _branch(name: str, size: int, in_channels: int, steps: list[tuple[str, int]]) -> Branch:
+def _branch(name: str, size: int, channels: int, *steps: tuple[str, int]) -> Branch:
     """A branch of steps such as ("1×1", 96); "max 3×3" pools and keeps its channels."""
     weights = macs = 0
-    for kind, channels in steps:
+    for kind, after in steps:
         if not kind.startswith("max"):
-            layer = conv_layer((in_channels, size, size), channels, int(kind[0]), padding="same", bias=False)
+            layer = conv_layer((channels, size, size), after, int(kind[0]), padding="same", bias=False)
             weights, macs = weights + layer.weights, macs + layer.macs
-        in_channels = channels
-    return Branch(name, steps, in_channels, weights, macs)
+        channels = after
+    return Branch(name, list(steps), channels, weights, macs)
 
 
 def branches(values: Values) -> dict[str, list[Branch]]:
     """The four branches of each module, by "naive" and "reduced"."""
-    size, channels = values["size"], values["in_channels"]
-    one, reduce3, three, reduce5, five, pool = (values[name] for name in InceptionWidths._fields)
-    naive = [[("1×1", one)], [("3×3", three)], [("5×5", five)], [("max 3×3", channels)]]
-    first = [[], [("1×1", reduce3)], [("1×1", reduce5)], naive[3]]
-    reduced = [a + b for a, b in zip(first, [*naive[:3], [("1×1", pool)]], strict=True)]
+    one, reduce3, three, reduce5, five, pool = (("1×1", values[name]) for name in InceptionWidths._fields)
+    three, five, keep = ("3×3", three[1]), ("5×5", five[1]), ("max 3×3", values["in_channels"])
+    naive = [one], [three], [five], [keep]
+    reduced = [one], [reduce3, three], [reduce5, five], [keep, pool]
+    at = values["size"], values["in_channels"]
     return {
-        kind: [_branch(name, size, channels, path) for name, path in zip(_COLOURS, paths, strict=True)]
+        kind: [_branch(name, *at, *path) for name, path in zip(_COLOURS, paths, strict=True)]
         for kind, paths in (("naive", naive), ("reduced", reduced))
     }
 
@@ -79,12 +81,6 @@ def _summary(parts: list[Branch]) -> dict[str, Any]:
     sums = (sum(each.values()) for each in by_branch.values())
     named = dict(zip(("weights", "macs", "out_channels"), sums, strict=True))
     return named | {f"branch_{name}": each for name, each in by_branch.items()}
-
-
-_COLOURS = {"1×1": svg.SKY, "3×3": svg.ORANGE, "5×5": svg.VERMILION, "pooling": svg.GREEN}
-_NAMES = {"naive": "naive", "reduced": "with reduction"}
-_STEP, _WIRE, _BAR = (100, 30), 330, 176  # pixels
-_COST = (_BAR, "weights", "88.88 M")  # the widest that may stand there
 
 
 def draw_inception(values: Values, data: Values | None = None) -> Picture:
@@ -116,12 +112,9 @@ def _panel(kind: str, parts: list[Branch], in_channels: int, most: int) -> Block
         said = f"{part.name}: {part.channels} of {total} channels"
         shares.append(layout.box(20, part.channels / total * inner.height, _COLOURS[part.name], title=said))
     inlet = layout.box(12, inner.height, svg.MUTED, title=f"{in_channels} channels in")
-    outlet = layout.column(*shares, gap=0)
-    return layout.column(
-        words(f"{_NAMES[kind]}, {total} channels out", bold=True),
-        layout.shift(head, 12),
-        layout.row(inlet, inner, layout.space(8), outlet, gap=0),
-    )
+    module = layout.row(inlet, inner, layout.space(8), layout.column(*shares, gap=0), gap=0)
+    name = words(f"{_NAMES[kind]}, {total} channels out", bold=True)
+    return layout.column(name, layout.shift(head, 12), module)
 
 
 def _with_out(block: Block, out: Block) -> Block:

@@ -1,7 +1,6 @@
 """Blocks that know their size, and rows, columns and tables of them: pictures without coordinates.
 
-What changes with a slider has a `least` width, in pixels or as the widest words that may stand there, so that
-nothing beside it moves.
+What changes with a slider has a `least` width (pixels, or the widest words), so that nothing beside it moves.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,25 +29,18 @@ def space(width: float = 0, height: float = 0) -> Block:
 
 
 def words(*lines: object, align: str = "l", least: float | str = 0, most: float = 0, **style: Any) -> Block:
-    """Lines of one style (size, bold, fill), `pitch` pixels apart; "…" ends what is wider than `most` pixels.
-
-    `align` is l, c or r; `least` a width, or words of that width.
-    """
-    size, pitch, share = style.pop("size", svg.SIZE), style.pop("pitch", 0), _SHARE[align]
-    font, pitch = (size, style.get("bold", False)), pitch or LEADING * size
+    """Lines `pitch` pixels apart, aligned l, c or r, at `least` so wide (pixels, or words), cut with "…" at `most`."""
+    size, share = style.pop("size", svg.SIZE), _SHARE[align]
+    font, pitch = (size, style.get("bold", False)), style.pop("pitch", LEADING * size)
     texts = [svg.ellipsis(str(line), most, *font) if most else str(line) for line in lines]
-    width = max([width_of(least, *font), *(svg.text_width(text, *font) for text in texts)])
+    least = svg.text_width(least, *font) if isinstance(least, str) else least
+    width = max([least, *(svg.text_width(text, *font) for text in texts)])
     style = {"font_size": size, "fill": svg.TEXT, "text_anchor": _ANCHOR[align], "pitch": pitch, **style}
 
     def draw(x: float, y: float) -> str:
         return svg.text(x + share * width, y + pitch / 2 + 0.36 * size, *texts, **style)
 
     return Block(width, len(texts) * pitch, draw)
-
-
-def width_of(least: float | str, size: float = svg.SIZE, bold: bool = False) -> float:
-    """A width given in pixels, or as words."""
-    return svg.text_width(least, size, bold) if isinstance(least, str) else least
 
 
 def box(width: float, height: float, fill: str = "none", **style: object) -> Block:
@@ -91,15 +83,9 @@ def column(*blocks: Block | str, gap: float = 4, align: str = "l") -> Block:
 
 
 def table(
-    rows: Iterable[Sequence[Block | str]],
-    columns: str,
-    gap: float = 10,
-    least: Sequence[float | str] = (),
-    pitch: float = 0,
-    down: float = 0,
-    upright: str = "c",
+    rows: Iterable[Sequence[Block | str]], columns, gap=10, least=(), pitch=0, down=0, upright="c"
 ) -> Block:
-    """Rows of blocks, or words, in columns that are l, c or r; `least` are their widths, `pitch` that of rows.
+    """Rows of blocks, or words, in columns that are l, c or r and have `least` widths; `pitch` is a row's least height.
 
     `gap` is what lies between columns, `down` between rows; in a row blocks stand `upright`: as `row` aligns them.
     """
@@ -109,7 +95,7 @@ def table(
     ]  # fmt: skip
     widths = [max(block.width for block in each) for each in zip(*cells, strict=True)]
     for i, width in enumerate(least):
-        widths[i] = max(widths[i], width_of(width))
+        widths[i] = max(widths[i], svg.text_width(width) if isinstance(width, str) else width)
     heights, up = [max(pitch, *(block.height for block in each)) for each in cells], _SHARE[upright]
 
     def draw(x: float, y: float) -> str:

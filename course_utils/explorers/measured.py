@@ -7,8 +7,7 @@
     MEASURED["signals/56/1/0/1.0/0"]       of an untrained network: depth, skip, norm, scale, seed
     MEASURED["guesses/koala"]              target and ordered logits of a photo; "classes" are the classes' names
 
-In a notebook a key is measured when it is first looked up, and kept; `tools/site_data.py` writes the files that a
-web site brings instead. Drawing functions take any mapping with these keys.
+In a notebook a key is measured when it is first looked up, and kept; a web site brings files of tools/site_data.py.
 """
 
 import base64
@@ -32,6 +31,18 @@ from course_utils.geometry import LayerRow, LayerTable, effective_receptive_fiel
 from course_utils.measurements import layer_signals, main_path
 from course_utils.metrics import target_ranks
 
+COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
+_SUMMED = ("units", "weights", "biases", "connections", "macs")
+_CLASSIFIER = "EfficientNet-Lite0"  # whose trained weights are on this computer
+FIELD_BUILD: dict[str, Callable[[], nn.Module]] = {  # the first two without the weight of their classifiers
+    "AlexNet": lambda: models.alexnet(num_classes=1, hidden=1),
+    "VGG-16": lambda: models.vgg16(num_classes=1, hidden=1),
+    "GoogLeNet": lambda: models.googlenet(aux_logits=False),
+    "ResNet-18": models.resnet18,
+    "ResNet-50": models.resnet50,
+    _CLASSIFIER: models.imagenet_classifier,
+}
+
 
 def measure(key: str) -> Any:
     """What is under a key; raises KeyError for one of another kind."""
@@ -41,22 +52,10 @@ def measure(key: str) -> Any:
     return KINDS[kind](*parts)
 
 
-BUILD: dict[str, Callable[[int], nn.Module]] = {  # for images of so many pixels a side
-    "LeNet-5": lambda size: models.lenet5(input_size=28 if size == 28 else 32),
-    "AlexNet": lambda size: models.alexnet("2012"),
-    "VGG-16": lambda size: models.vgg16(),
-    "GoogLeNet": lambda size: models.googlenet(),
-    "ResNet-18": lambda size: models.resnet18(),
-    "ResNet-50": lambda size: models.resnet50(),
-}
-COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
-_SUMMED = ("units", "weights", "biases", "connections", "macs")
-
-
 def _table(name: str, size: str, by: str) -> dict[str, Any]:
     try:
         with torch.device("meta"):  # no memory for the weights
-            model = BUILD[name](int(size))
+            model = eval(network.call(name, int(size)), vars(models))  # just what the picture names
         whole = layer_table(model, (network.NETWORKS[name].in_channels, int(size), int(size)))
     except ValueError as error:
         return {"refused": str(error)}
@@ -92,24 +91,6 @@ def _spoken_names(rows: Iterable[LayerRow]) -> list[str]:
     return names
 
 
-def _fresh_classifier() -> nn.Module:
-    model = models.imagenet_classifier()
-    for module in model.modules():
-        getattr(module, "reset_parameters", lambda: None)()
-    return model
-
-
-FIELD_BUILD: dict[str, Callable[[], nn.Module]] = {  # the first two without the weight of their classifiers
-    "AlexNet": lambda: models.alexnet(num_classes=1, hidden=1),
-    "VGG-16": lambda: models.vgg16(num_classes=1, hidden=1),
-    "GoogLeNet": lambda: models.googlenet(aux_logits=False),
-    "ResNet-18": models.resnet18,
-    "ResNet-50": models.resnet50,
-    "EfficientNet-Lite0": _fresh_classifier,
-}
-_CLASSIFIER = "EfficientNet-Lite0"  # whose trained weights are on this computer
-
-
 def _layers(name: str) -> dict[str, Any]:
     """The convolutions and pooling layers of a network, or its blocks, up to the last feature map."""
     with torch.device("meta"):
@@ -128,8 +109,8 @@ def _layers(name: str) -> dict[str, Any]:
 def _effective(photo: str, name: str, effective: str, label: str, row: str, column: str) -> dict[str, Any]:
     """The effective field of one unit on one photo."""
     layer = next(entry[0] for entry in MEASURED[f"layers/{name}"]["layers"] if entry[1] == label)
-    image, unit = photo_tensor(photo)[None], (int(row), int(column))
-    heat = effective_receptive_field(model_of(name, effective), image, layer, unit)
+    image = data.preprocess(photos()[photo].image, SIZE)[None]
+    heat = effective_receptive_field(model_of(name, effective), image, layer, (int(row), int(column)))
     return {"sd": standard_deviation(heat), "picture": _heat_picture(heat)}
 
 
@@ -150,19 +131,18 @@ def model_of(name: str, effective: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = FIELD_BUILD[name]()
+        for layer in model.modules() if name == _CLASSIFIER else ():
+            getattr(layer, "reset_parameters", lambda: None)()
         # Fresh statistics would normalise nothing, and the skips would be drowned or would drown the rest.
-        update_bn([torch.stack([photo_tensor(photo.name) for photo in data.photos()[:4]])], model)
+        four = [*photos().values()][:4]
+        update_bn([torch.stack([data.preprocess(photo.image, SIZE) for photo in four])], model)
     return model.eval().requires_grad_(False)
 
 
-def photo_tensor(name: str) -> Tensor:
-    """The photo as the networks take it, [3, 224, 224]."""
-    return data.preprocess(_photo_of(name).image, SIZE)
-
-
 @cache
-def _photo_of(name: str) -> data.Photo:
-    return next(photo for photo in data.photos() if photo.name == name)
+def photos() -> dict[str, data.Photo]:
+    """The course's photographs by name."""
+    return {photo.name: photo for photo in data.photos()}
 
 
 def _picture(photo: data.Photo) -> str:
@@ -213,32 +193,27 @@ def _images() -> tuple[Tensor, Tensor]:
 
 
 def guess(photo: data.Photo, logits: Tensor) -> dict[str, Any]:
-    """What topk_explorer draws of a photo and its logits [classes]: classes in `order`, and `logits` so ordered.
-
-    The best come first; of classes with equal logits the target is last.
-    """
+    """What topk_explorer draws of a photo and its logits [classes]: best first, and of equal ones the target last."""
     shortest = [float(str(value)) for value in logits.detach().float().cpu().numpy()]  # of single precision
     target = int(photo.label)
     order = sorted(range(len(shortest)), key=lambda i: (-shortest[i], i == target, i))
     return {"target": target, "order": order, "logits": [shortest[i] for i in order]}
 
 
-def own_guesses(photos: Any, logits: Any, classes: Any) -> dict[str, Any]:
+def own_guesses(own: Any, logits: Any, classes: Any) -> dict[str, Any]:
     """What topk_explorer draws of a reader's photos, logits and classes; raises ValueError as it does."""
-    photos = data.photos() if photos is None else photos
+    own = [*photos().values()] if own is None else own
     classes = data.imagenet_classes() if classes is None else classes
-    if not photos:
-        raise ValueError("topk_explorer needs at least one photo.")
-    if logits is None:
-        logits = torch.stack([imagenet_logits(photo) for photo in photos])
-    if logits.shape != (shape := (len(photos), len(classes))):
+    if not own or len({photo.name for photo in own}) < len(own):
+        raise ValueError("topk_explorer needs at least one photo, and each photo a name of its own.")
+    logits = torch.stack([imagenet_logits(photo) for photo in own]) if logits is None else logits
+    if logits.shape != (shape := (len(own), len(classes))):
         raise ValueError(f"logits must be of shape {[*shape]} (photos, classes), not {list(logits.shape)}.")
-    names = [photo.name for photo in photos]
-    if len(set(names)) < len(names):
-        raise ValueError("Each photo needs a name of its own.")
-    target_ranks(logits, torch.tensor([p.label for p in photos]))  # refuses NaN and labels without a class
-    found = {"photos": names, "classes": list(classes)} | {f"photo/{p.name}": _picture(p) for p in photos}
-    return found | {f"guesses/{p.name}": guess(p, row) for p, row in zip(photos, logits, strict=True)}
+    target_ranks(logits, torch.tensor([photo.label for photo in own]))  # refuses NaN, and labels of no class
+    found = {"photos": [photo.name for photo in own], "classes": list(classes)}
+    for photo, row in zip(own, logits, strict=True):
+        found |= {f"photo/{photo.name}": _picture(photo), f"guesses/{photo.name}": guess(photo, row)}
+    return found
 
 
 @torch.inference_mode()
@@ -250,10 +225,10 @@ def imagenet_logits(photo: data.Photo) -> Tensor:
 KINDS: dict[str, Callable[..., Any]] = {
     "table": _table,
     "layers": _layers,
-    "photos": lambda: [photo.name for photo in data.photos()],
-    "photo": lambda name: _picture(_photo_of(name)),
+    "photos": lambda: [*photos()],
+    "photo": lambda name: _picture(photos()[name]),
     "effective": _effective,
     "signals": _signals,
-    "guesses": lambda name: guess(_photo_of(name), imagenet_logits(_photo_of(name))),
+    "guesses": lambda name: guess(photos()[name], imagenet_logits(photos()[name])),
     "classes": lambda: list(data.imagenet_classes()),
 }

@@ -13,6 +13,11 @@ from course_utils.words import shape, short
 
 ROWS = ("blocks", "layers")
 SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 227, 256, 320, 384, 448, 512)
+_ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
+# The widest that may stand there; the heads are wider than the bars and numbers below them.
+_COLUMNS = ("inception3a.branch2.0.conv", "888 × 888 × 888", 96, 96, 96, 96, 115)
+_SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in proportion"}
+_MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
 
 
 class Network(NamedTuple):
@@ -28,12 +33,16 @@ NETWORKS |= {"VGG-16": Network("vgg16()"), "GoogLeNet": Network("googlenet()")}
 NETWORKS |= {"ResNet-18": Network("resnet18()"), "ResNet-50": Network("resnet50()")}
 
 
+def call(name: str, size: int) -> str:
+    """How a reader makes one of them for images of so many pixels a side."""
+    return "lenet5(input_size=28)" if (name, size) == ("LeNet-5", 28) else NETWORKS[name].code
+
+
 def describe(data: Values | None = None) -> Description:
     """A network as a table: units, weights, connections, multiply-adds and receptive field of each layer.
 
-    `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or
-    "layers"), scale ("log" or "linear") and layer (the selected row). `state["code"]` is the
-    call of `layer_table` that gives these numbers.
+    `initial` sets any of network, input_size (that of the network's paper if not given), rows ("blocks" or "layers"),
+    scale ("log" or "linear") and layer (the selected row). `state["code"]` is the call that gives these numbers.
     Units, connections and multiply-adds are those of convolutions, pooling and linear layers, as in lecture 12.
     """
     controls = {
@@ -73,18 +82,8 @@ def _read_row(row: Sequence[Any]) -> LayerRow:
     return LayerRow(name, kind, tuple(in_shape), tuple(out_shape), *numbers, receptive_field=seen)
 
 
-_ALL, _PITCH, _BAR, _FIELD_BAR = layout.WIDTH - 2 * layout.MARGIN, 19, 40, 66  # pixels
-# The widest that may stand there; the heads are wider than the bars and numbers below them.
-_COLUMNS = ("inception3a.branch2.0.conv", "888 × 888 × 888", 96, 96, 96, 96, 115)
-_SCALES = {"log": "bars grow with the logarithm", "linear": "bars grow in proportion"}
-_MEASURES = {"units": svg.SKY, "weights": svg.ORANGE, "connections": svg.PURPLE, "macs": svg.BLUE}
-
-
 def draw_network(values: Values, data: Values) -> Picture:
-    """The picture of one setting; raises ValueError for a size that the network does not take.
-
-    In its state `total` sums the rows; its "params" are all parameters, batch normalisation's too.
-    """
+    """The picture of one setting; raises ValueError for a size that the network does not take."""
     name, side, found = values["network"], values["input_size"], data[table_key(values)]
     if "refused" in found:
         raise ValueError(found["refused"])
@@ -114,7 +113,7 @@ def draw_network(values: Values, data: Values) -> Picture:
         gap=3,
     )
     state = {"in_shape": in_shape, "rows": rows, "names": tuple(names), "total": total, "selected": selected}
-    state["code"] = f"layer_table({NETWORKS[name].code}, {in_shape})"
+    state["code"] = f"layer_table({call(name, side)}, {in_shape})"
     return Picture(picture, state, limits={"layer": len(rows) - 1})
 
 
@@ -122,9 +121,10 @@ def _details(name: str, row: LayerRow) -> Block:
     """The selected row in exact numbers, on two lines."""
     within = "with" if row.kind == "block" else "="  # a block's inner layers have units too
     field, seen = row.receptive_field, "there is no single receptive field"
-    if field:
+    if field and field.stride[0]:
         seen = f"sees {shape(field.size)} pixels, its neighbour's lie {field.stride[0]} further on"
-        seen = "sees the whole input" if field.stride == (0, 0) else seen
+    elif field:
+        seen = "sees the whole input"
     first = f"{name}: {shape(row.in_shape)} → {shape(row.out_shape)} {within} {row.units:,} units; "
     first += f"{row.weights:,} weights + {row.biases:,} biases"
     second = f"{row.connections:,} connections, {row.macs:,} multiply-adds; {seen}"
@@ -162,5 +162,5 @@ def _fields(rows: Sequence[LayerRow], side: int) -> Block:
         shares.append(0 if field is None else 1 if whole else field.size[0] / side)
         said.append("" if field is None else "whole" if whole else str(field.size[0]))
     inside = _bars([share if share <= 1 else 0 for share in shares], _FIELD_BAR, svg.GREEN)
-    beyond = _bars([1 if share > 1 else 0 for share in shares], _FIELD_BAR, svg.VERMILION)
+    beyond = _bars([share > 1 for share in shares], _FIELD_BAR, svg.VERMILION)
     return layout.row(layout.over(inside, beyond), words(*said, pitch=_PITCH), gap=5)

@@ -12,6 +12,10 @@ from course_utils.words import percent, plural, shape
 SIZE = 224  # pixels on each side that the networks take of a photo
 BOX, UNTRAINED, TRAINED = "theoretical only", "effective, untrained", "effective, trained"
 FIELD_NETWORKS = ("AlexNet", "VGG-16", "GoogLeNet", "ResNet-18", "ResNet-50", "EfficientNet-Lite0")
+_PANEL, _MARGIN = 376, 48  # pixels on the screen, and of padding around the photo that are drawn
+_SCALE = _PANEL / (SIZE + 2 * _MARGIN)
+_CURVE = (416, 206)
+_HATCH, _PADDING = svg.hatch("padding")
 
 
 def describe(data: Values) -> Description:
@@ -20,15 +24,13 @@ def describe(data: Values) -> Description:
     `initial` sets any of photo (a name in `data.photos()`), network, layer, row, column (of the unit), and
     effective: "theoretical only", "effective, untrained" (fresh weights, batch norm's statistics from photos) or,
     for EfficientNet-Lite0, "effective, trained". The effective field is the mean absolute gradient of the unit,
-    its channels summed, with respect to this photo's pixels. It is measured once the controls rest for a moment
-    and kept; the box answers at once.
+    its channels summed, with respect to this photo's pixels; it is measured once the controls rest.
     """
-    names, first = data["photos"], data["layers/ResNet-18"]
-    labels = [entry.label for entry in network_layers("ResNet-18", data)]
+    names, labels = data["photos"], [entry.label for entry in network_layers("ResNet-18", data)]
     controls = {
         "photo": choice("photo", [(name.replace("_", " "), name) for name in names], names[0]),
         "network": choice("network", FIELD_NETWORKS, "ResNet-18"),
-        "effective": choice("field", first["fields"], BOX),
+        "effective": choice("field", (BOX, UNTRAINED), BOX),
         "layer": choice("layer", labels, labels[0], slides=True),
         "row": slider("row", 56, 0, 111),
         "column": slider("column", 56, 0, 111),
@@ -43,12 +45,10 @@ receptive_field_explorer = opener(describe)
 
 def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """In another layer, choose the unit at about the same place of the photo, which is remembered as a share."""
-    layers, after = network_layers(values["network"], data), dict(values)
-    grid = _chosen(layers, values["layer"]).out_shape[1]
+    after, grid = dict(values), _chosen(network_layers(values["network"], data), values["layer"]).out_shape[1]
     for name in ("row", "column"):
-        place = before.get(f"{name} place")
-        if place is None or name in moved:
-            place = (values[name] + 0.5) / grid
+        own = (values[name] + 0.5) / grid
+        place = own if name in moved else before.get(f"{name} place", own)
         after |= {name: min(int(place * grid), grid - 1), f"{name} place": place}
     return after
 
@@ -59,9 +59,9 @@ def effective_key(photo: str, network: str, effective: str, layer: str, row: int
 
 
 class LayerField(NamedTuple):
-    """One layer that can be chosen: its name in the model, what it is called, its shape and its field."""
+    """One layer that can be chosen: what the model and what the menu call it, its shape and its field."""
 
-    name: str
+    layer: str
     label: str
     out_shape: tuple[int, int, int]
     field: ReceptiveField
@@ -79,12 +79,6 @@ def _chosen(layers: Sequence[LayerField], label: str) -> LayerField:
     return next((layer for layer in layers if layer.label == label), layers[0])
 
 
-_PANEL, _MARGIN = 376, 48  # pixels on the screen, and of padding around the photo that are drawn
-_SCALE = _PANEL / (SIZE + 2 * _MARGIN)
-_CURVE = (416, 206)
-_HATCH, _PADDING = svg.hatch("padding")
-
-
 def draw_field(values: Values, data: Values) -> Picture:
     """The picture of one setting; layer, unit and kind of field are the nearest that the network has."""
     network, name, row, column = (values[n] for n in ("network", "photo", "row", "column"))
@@ -98,29 +92,15 @@ def draw_field(values: Values, data: Values) -> Picture:
     top, left, bottom, right = box = field.box(*unit)
     clipped = max(top, 0), max(left, 0), min(bottom, SIZE), min(right, SIZE)
     inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
-    state = {
-        "layer": layer.name,
-        "label": layer.label,
-        "out_shape": layer.out_shape,
-        "unit": unit,
-        "field": field,
-        "box": box,
-        "clipped": clipped,
-        "padding_share": 1 - inside / (field.size[0] * field.size[1]),
-        "photo_share": inside / SIZE**2,
-        "sizes": {entry.label: entry.field.size[0] for entry in layers},
-        "effective_sd": effective and tuple(effective["sd"]),
-        "waiting": "" if effective else key,
-    }
+    state = layer._asdict() | {"unit": unit, "box": box, "clipped": clipped, "photo_share": inside / SIZE**2}
+    state["padding_share"] = 1 - inside / (field.size[0] * field.size[1])
+    state["sizes"] = {entry.label: entry.field.size[0] for entry in layers}
+    state |= {"effective_sd": effective and tuple(effective["sd"]), "waiting": "" if effective else key}
     seen, said = f"It sees {shape(field.size)} pixels.", f"{network}, {layer.label}"
     place, *others = _sentences(state)
     swatches = (svg.VERMILION, "theoretical field"), (svg.RAISED, "padding"), (_PADDING, "field in padding")
-    photo = layout.column(
-        words(f"unit {unit} of {height} × {width}", pitch=24),
-        _photo(name, data[f"photo/{name}"], state, effective),
-        layout.legend(*swatches),
-        gap=8,
-    )
+    above = words(f"unit {unit} of {height} × {width}", pitch=24)
+    picture = _photo(name, data[f"photo/{name}"], state, effective)
     facts = layout.column(
         words(seen, bold=True),
         words(place, *others, pitch=21),
@@ -129,14 +109,14 @@ def draw_field(values: Values, data: Values) -> Picture:
         layout.legend((svg.VERMILION, "theoretical"), (svg.PURPLE, "effective width, where measured")),
     )
     heading = words(f"{said}: output {shape(layer.out_shape)}", size=16, bold=True)
-    picture = layout.page(
+    page = layout.page(
         f"{said}, unit {unit}. {seen} {place}",
         layout.over(Block(0, 0, lambda x, y: _HATCH), heading),
-        layout.row(photo, facts, gap=22, align="l"),
+        layout.row(layout.column(above, picture, layout.legend(*swatches), gap=8), facts, gap=22, align="l"),
         gap=4,
     )
-    limits = {"layer": tuple(entry.label for entry in layers), "effective": kinds}
-    return Picture(picture, state, limits=limits | {"row": height - 1, "column": width - 1})
+    limits = {"layer": tuple(state["sizes"]), "effective": kinds, "row": height - 1, "column": width - 1}
+    return Picture(page, state, limits)
 
 
 def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | None) -> Block:
@@ -161,18 +141,15 @@ def _photo(name: str, picture: str, state: dict[str, Any], effective: Values | N
 def _sentences(state: dict[str, Any]) -> list[str]:
     (top, left, bottom, right), field = state["box"], state["field"]
     padding, covered = percent(state["padding_share"]), percent(state["photo_share"])
+    place = f"Rows {top} to {bottom - 1}, columns {left} to {right - 1}.".replace("-", "−")
+    neighbour = f"Its neighbour's box lies {plural(field.stride[0], 'pixel')} further on."
     last = "Choose an effective field to see what moves it."
     if state["waiting"]:
         last = "The effective field is being measured."
     elif state["effective_sd"]:
         width = 2 * sum(state["effective_sd"])
         last = f"Effective width (4 sd): {width:.0f} pixels, {percent(width / field.size[0])} of the box."
-    return [
-        f"Rows {top} to {bottom - 1}, columns {left} to {right - 1}.".replace("-", "−"),
-        f"Its neighbour's box lies {plural(field.stride[0], 'pixel')} further on.",
-        f"{padding} of the box is padding; it covers {covered} of the photo.",
-        last,
-    ]
+    return [place, neighbour, f"{padding} of the box is padding; it covers {covered} of the photo.", last]
 
 
 def _curve(layers: Sequence[LayerField], chosen: LayerField, begin: str, data: Values) -> Block:

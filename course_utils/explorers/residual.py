@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from math import ceil, floor, log10
+from math import ceil, floor, inf, log10
 
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Control, Description, Picture, Values, choice, opener, slider
@@ -17,6 +17,13 @@ PRESETS = {
     f"{kind}, {norm}": {"depth": 56, "skip": kind == "residual", "norm": norm == "batch norm", "scale": 1.0}
     for kind, norm in product(("plain", "residual"), ("no normalisation", "batch norm"))
 }
+_SIGNALS = ("activations", "gradients")
+_LABELS = "activation size (root mean square)", "gradient norm of the layer's weights"
+_PLOT = (340, 240)  # pixels
+_KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
+_CHOSEN, _TWIN = (3, None), (1.5, "5 4")  # width and dashes of the curves
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 
 
 def describe(data: Values | None = None) -> Description:
@@ -55,47 +62,32 @@ def every_key() -> Iterator[str]:
         yield from signal_keys({"depth": depth, "skip": True, "norm": norm, "scale": scale, "seed": seed})
 
 
-_PLOT = (340, 240)  # pixels
-_KIND = {True: ("residual", svg.BLUE), False: ("plain", svg.VERMILION)}
-_CHOSEN, _TWIN = (3, None), (1.5, "5 4")  # width and dashes of the curves
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
-
-
 def draw_signals(values: Values, data: Values) -> Picture:
     """The picture of one setting: activations to the left, gradients to the right."""
     skip, (chosen, twin) = values["skip"], (data[key] for key in signal_keys(values))
     kind, normalised = _KIND[skip][0], f"with{'' if values['norm'] else 'out'} batch normalisation"
-    said, (activations, gradients) = _sentences(chosen), (chosen[n] for n in ("activations", "gradients"))
+    said, (activations, gradients) = _sentences(chosen), (chosen[n] for n in _SIGNALS)
+    plots = [_plot(label, chosen[n], twin[n], skip) for n, label in zip(_SIGNALS, _LABELS, strict=True)]
     picture = layout.page(
         f"A {kind} network of {values['depth']} layers, {normalised}. {' '.join(said)}",
         words(f"{kind}, {values['depth']} layers, {normalised}, untrained", size=16, bold=True),
         _legend(skip),
-        layout.row(
-            _plot("activation size (root mean square)", activations, twin["activations"], skip),
-            _plot("gradient norm of the layer's weights", gradients, twin["gradients"], skip),
-            gap=24,
-        ),
+        layout.row(*plots, gap=24),
         words(*said, pitch=24),
     )
-    state = {"activations": activations, "gradients": gradients}
-    state = {n: tuple(v) for n, v in state.items()} | {f"twin_{n}": tuple(twin[n]) for n in state}
-    ratios = {
-        "activation_ratio": activations[-1] / activations[0] if activations[0] else float("inf"),
-        "gradient_ratio": gradients[0] / gradients[-1] if gradients[-1] else float("inf"),
-    }
-    return Picture(picture, {**state, "loss": chosen["loss"], **ratios})
+    state = {n: tuple(chosen[n]) for n in _SIGNALS} | {f"twin_{n}": tuple(twin[n]) for n in _SIGNALS}
+    state["loss"] = chosen["loss"]
+    state["activation_ratio"] = activations[-1] / activations[0] if activations[0] else inf
+    state["gradient_ratio"] = gradients[0] / gradients[-1] if gradients[-1] else inf
+    return Picture(picture, state)
 
 
 def _sentences(chosen: Values) -> tuple[str, str]:
-    activations, gradients = chosen["activations"], chosen["gradients"]
-    last = len(activations)
-    return (
-        f"Activations: {_size(activations[0])} after layer 1, {_size(activations[-1])} after "
-        f"layer {last}: {_compared(activations[-1], activations[0], 'at the end')}.",
-        f"Gradients: {_size(gradients[-1])} in layer {last}, {_size(gradients[0])} in layer 1: "
-        f"{_compared(gradients[0], gradients[-1], 'at the front')}.",
-    )
+    (first, *_, last), (front, *_, end) = chosen["activations"], chosen["gradients"]
+    layers, compared = len(chosen["activations"]), _compared(last, first, "at the end")
+    forward = f"Activations: {_size(first)} after layer 1, {_size(last)} after layer {layers}: {compared}."
+    compared = _compared(front, end, "at the front")
+    return forward, f"Gradients: {_size(end)} in layer {layers}, {_size(front)} in layer 1: {compared}."
 
 
 def _size(value: float) -> str:

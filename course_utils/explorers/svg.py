@@ -1,5 +1,6 @@
 """SVG as text: elements in the theme's colours, how wide words are, and the whole picture."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
@@ -9,7 +10,6 @@ from pathlib import Path
 from unicodedata import normalize
 
 from course_utils.colours import COLOURS
-from course_utils.explorers import widths
 
 # JupyterLab's theme, each with the light theme's value for places that have no theme (PNG, GitHub).
 TEXT = "var(--jp-ui-font-color1, #212121)"
@@ -21,34 +21,28 @@ LINE = "var(--jp-border-color1, #bdbdbd)"
 FAINT = "var(--jp-border-color2, #e0e0e0)"
 FONT = "var(--jp-ui-font-family, 'DejaVu Sans', sans-serif)"
 # Not black, which a dark theme would swallow.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
-    COLOURS[name] for name in ("blue", "orange", "green", "vermilion", "purple", "sky")
-)
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = list(COLOURS.values())[:6]
 
 SIZE = 14  # of text in a picture; no text is smaller
 SMALLEST = 11  # pixels on the screen that no text goes below
 WIDEST = 1.15  # times its own width that a picture grows to
 # Ends every id; an explorer's view has its own here, ids being shared by the whole page.
 UNIQUE = "__unique__"
+_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")  # of the theme, and its fallback
+_USUAL = {"font_size": SIZE, "fill": TEXT, "text_anchor": "start"}  # not said again
+_BEYOND = 1.0  # for what the table does not have: Korean and Chinese characters are as wide as high
 
 
 def tag(name: str, content: str = "", title: str = "", **attributes: object) -> str:
-    """One element, without attributes that are None; `title` is shown when the pointer rests on it.
-
-    Numbers are written to a tenth of a pixel, and "_" in a name stands for its hyphen.
-    """
-    said = [(key.replace("_", "-"), num(value)) for key, value in attributes.items() if value is not None]
-    written = "".join(f' {key}="{value}"' for key, value in said)
+    """One element: "_" in a name is a hyphen, None is left out, numbers have one digit behind the point."""
+    said = [f' {k.replace("_", "-")}="{num(v)}"' for k, v in attributes.items() if v is not None]
     content = (f"<title>{escape(title)}</title>" if title else "") + content
-    return f"<{name}{written}>{content}</{name}>" if content else f"<{name}{written}/>"
+    return f"<{name}{''.join(said)}>{content}</{name}>" if content else f"<{name}{''.join(said)}/>"
 
 
 def num(value: object) -> object:
     """A coordinate in as few characters as a tenth of a pixel needs: 12.0 -> "12", 0.25 -> "0.2"."""
     return f"{round(value, 1):g}" if isinstance(value, float) else value
-
-
-_BEYOND = 1.0  # for what the table does not have: Korean and Chinese characters are as wide as high
 
 
 @cache
@@ -63,8 +57,9 @@ def font_files() -> tuple[str, str]:
 @cache
 def advances(bold: bool) -> dict[str, float]:
     """How wide characters are at font size 1; those with an accent are as wide as without, or stand for themselves."""
-    runs = (run.partition(":") for run in (widths.BOLD if bold else widths.REGULAR).split())
-    return {c: int(width) / widths.UNITS for width, _, characters in runs for c in characters or " "}
+    tables = json.loads(Path(__file__).with_name("widths.json").read_text(encoding="utf-8"))
+    widths, units = tables["bold" if bold else "regular"], tables["units"]
+    return {c: int(width) / units for width, characters in widths.items() for c in characters}
 
 
 @lru_cache(4096)
@@ -83,17 +78,15 @@ def ellipsis(words: str, width: float, size: float = SIZE, bold: bool = False) -
     return words.rstrip() + "…"
 
 
-_USUAL = {"font_size": SIZE, "fill": TEXT, "text_anchor": "start"}  # not said again
-
-
 def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = False, **style: object) -> str:
     """Lines `pitch` pixels apart, the first with its baseline at `y`; `style` may be what _USUAL names."""
     style = {name: value for name, value in style.items() if value != _USUAL[name]}
     style["font_weight"] = "700" if bold else None
-    if len(lines) == 1:
-        return tag("text", escape(str(lines[0])), x=x, y=y, **style) if lines[0] != "" else ""
-    each = [tag("text", escape(str(s)), x=x, y=y + i * pitch) for i, s in enumerate(lines) if s != ""]
-    return tag("g", "".join(each), **style)  # what they share is said once
+    shared = style if len(lines) == 1 else {}  # else said once, around them
+    each = [
+        tag("text", escape(str(s)), x=x, y=y + i * pitch, **shared) for i, s in enumerate(lines) if str(s)
+    ]
+    return "".join(each) if shared else tag("g", "".join(each), **style)
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str = "none", **style: object) -> str:
@@ -145,30 +138,19 @@ def image(x: float, y: float, side: float, data_uri: str, title: str = "") -> st
 
 
 def document(width: float, height: float, title: str, *body: str) -> str:
-    """The whole SVG, as wide as its cell, up to WIDEST times its own width; `title` says in words what is shown.
-
-    In a cell in which text would be less than 11 pixels high, the picture scrolls sideways.
-    """
+    """The whole SVG, as wide as its cell within bounds that keep text legible; `title` says in words what is shown."""
     widths = f"max-width:{width * WIDEST:g}px;min-width:{width * SMALLEST / SIZE:.1f}px"
     frame = {"viewBox": f"0 0 {num(width)} {num(height)}", "style": f"display:block;width:100%;{widths}"}
     words = {"role": "img", "font_family": FONT, "font_size": SIZE, "fill": TEXT}
     return tag("svg", "".join(body), title, xmlns="http://www.w3.org/2000/svg", **frame, **words)
 
 
-_VARIABLE = re.compile(r"var\((--[\w-]+),\s*((?:[^()]|\([^()]*\))*)\)")  # of the theme, and its fallback
-
-
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:
     """The picture as PNG, `width` pixels wide, on a white background and with fonts that travel with us."""
     from resvg_py import svg_to_bytes
 
-    theme = {"--jp-ui-font-family": "DejaVu Sans", **(theme or {})}
-    return svg_to_bytes(
-        svg_string=_VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg),
-        width=width,
-        background=background,
-        skip_system_fonts=True,
-        font_files=list(font_files()),
-        font_family="DejaVu Sans",
-        sans_serif_family="DejaVu Sans",
-    )
+    name = "DejaVu Sans"
+    theme = {"--jp-ui-font-family": name, **(theme or {})}
+    coloured = _VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg)
+    fonts = {"font_files": list(font_files()), "font_family": name, "sans_serif_family": name}
+    return svg_to_bytes(coloured, width=width, background=background, skip_system_fonts=True, **fonts)

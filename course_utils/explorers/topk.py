@@ -1,30 +1,24 @@
 """topk_explorer: a photo, a classifier's first guesses, and whether the target is among the first k."""
 
 from math import exp, fsum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from course_utils.explorers import layout, svg
 from course_utils.explorers.description import Description, Picture, Values, choice, opened, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import percent
 
-if TYPE_CHECKING:
-    from course_utils.explorers.base import Explorer
-
 _ROWS, _PITCH = 10, 30  # rows that are always shown, and pixels from one to the next
 _PHOTO, _NAME, _BAR = 256, 168, 172
 
 
-def topk_explorer(photos: Any = None, logits: Any = None, classes: Any = None, **initial: Any) -> "Explorer":
+def topk_explorer(photos: Any = None, logits: Any = None, classes: Any = None, **initial: Any):
     """A photo beside a classifier's first guesses: is the target among the first k?
 
-    photos: objects with `name`, `image` (PIL) and `label`, an index into `classes`; the course's own
-    photographs if not given. logits: float [len(photos), len(classes)]; those of the offline ImageNet
-    classifier if not given. classes: ImageNet's names if not given.
-    Controls, which `initial` may set: photo (its name), k (1 to 10), temperature (the logits are divided by
-    it before the softmax).
-    Raises ValueError where photos, logits and classes do not fit together, and for a name or value that the
-    controls do not offer.
+    photos: objects with `name`, `image` (PIL) and `label`, an index into `classes`; logits: float [len(photos),
+    len(classes)]; by default the course's photographs, the offline ImageNet classifier's logits, ImageNet's classes.
+    `initial` sets any of photo (its name), k (1 to 10), temperature (the logits are divided by it before the softmax).
+    Raises ValueError where photos, logits and classes do not fit together, and for what the controls do not offer.
     """
     if photos is None and logits is None and classes is None:
         return opened(describe, initial)
@@ -56,31 +50,19 @@ def draw_topk(values: Values, data: Values) -> Picture:
     covered, right = fsum(probabilities[:k]), rank <= k
     verdict = f"{'Right' if right else 'Wrong'} at k = {k}: the target is on rank {rank}."
     held = f"The top {k} hold{'s' if k == 1 else ''} {percent(min(covered, 1))} of the probability"
-    change = (
-        f" ({'flatter' if temperature > 1 else 'steeper'} than at 1)" if round(temperature, 6) != 1 else ""
-    )
+    flat = "flatter" if temperature > 1 else "steeper"
+    change = f" ({flat} than at 1)" if round(temperature, 6) != 1 else ""
     remark = f"{held} at temperature {temperature:.3g}{change}."
     places = sorted({*range(min(_ROWS, len(order))), rank - 1})  # the target last if it is none of the first
     guesses = [(place, classes[order[place]], probabilities[place], place == rank - 1) for place in places]
-    guessed = layout.column(
-        words(verdict, size=16, bold=True),
-        remark,
-        words("The ranks do not depend on the temperature.", fill=svg.MUTED),
-        layout.space(0, 0),
-        _table(guesses, k),
-    )
+    heading, unmoved = words(verdict, size=16, bold=True), "The ranks do not depend on the temperature."
+    below = layout.space(), _table(guesses, k)
+    guessed = layout.column(heading, remark, words(unmoved, fill=svg.MUTED), *below)
     seen = _photo(data[f"photo/{photo}"], photo, classes[target], right, k)
     picture = layout.page(f"{photo}: {verdict} {remark}", layout.row(seen, guessed, gap=12, align="l"))
-    state = {
-        "target": target,
-        "rank": rank,
-        "right": right,
-        "top": tuple(order[:k]),
-        "probabilities": probabilities[:_ROWS],
-        "target_probability": probabilities[rank - 1],
-        "covered": covered,
-    }
-    return Picture(picture, state)
+    state = {"target": target, "rank": rank, "right": right, "top": tuple(order[:k]), "covered": covered}
+    shown = {"probabilities": probabilities[:_ROWS], "target_probability": probabilities[rank - 1]}
+    return Picture(picture, state | shown)
 
 
 def _photo(data_uri: str, photo: str, target: str, right: bool, k: int) -> Block:
@@ -96,10 +78,10 @@ def _photo(data_uri: str, photo: str, target: str, right: bool, k: int) -> Block
 
 def _table(guesses: list[tuple[int, str, float, bool]], k: int) -> Block:
     """A row for each guess, always as high, and a line behind the first k."""
-    rows = [_row(*guess, k) for guess in guesses]
-    rows += [[""] * 5] * (_ROWS + 1 - len(rows))
     ticks = [(0, "0"), (_BAR / 2, "50"), (_BAR, "100 %")]
-    rows.append(["", "", Block(_BAR, 24, lambda x, y: svg.axis(x, y, _BAR, ticks)), "", ""])
+    axis = Block(_BAR, 24, lambda x, y: svg.axis(x, y, _BAR, ticks))
+    empty = [[""] * 5] * (_ROWS + 1 - len(guesses))
+    rows = [*(_row(*guess, k) for guess in guesses), *empty, ["", "", axis, "", ""]]
     table = layout.table(rows, "rllrl", gap=8, least=("1000", _NAME, _BAR, "> 99.9 %", 74), pitch=_PITCH)
     line = Block(table.width, 0, lambda x, y: svg.line([(x, y), (x + table.width, y)], svg.TEXT, 1.2, "5 3"))
     cut = layout.row(words(f"top {k}", bold=True, least=52), line, gap=0)

@@ -12,14 +12,24 @@ from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
 from course_utils.words import percent, plural, short
 
+_SIDE, _BAR, _CHIP = 168, 176, (98, 17)
+_PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
+_MEASURES = {  # how each is called and written
+    "receptive_field": ("receptive field", "{0} × {0}".format),
+    "weights": ("weights", "{:,}".format),
+    "macs": ("multiply-adds", short),
+    "nonlinearities": ("ReLUs", str),
+    "units": ("units stored", short),
+}
+_STACK, _SINGLE = svg.BLUE, svg.ORANGE
+
 
 def describe(data: Values | None = None) -> Description:
     """A stack of small convolutions against a single one of equal reach, and two VGG configurations side by side.
 
-    `initial` sets any of kernel_size (1, 3, 5 or 7, of each layer in the stack), layers (1 to 5), channels (the
-    same before and after each layer), size (the side of the maps in pixels), left and right (configurations:
-    "A", "A-LRN", "B", "C", "D", "E"). The state holds both sides' receptive_field, weights (without biases),
-    macs, nonlinearities and units, and the layers in which the configurations differ.
+    `initial` sets any of kernel_size (1, 3, 5 or 7, of each layer in the stack), layers (1 to 5), channels (before and
+    after each layer), size (the side of the maps in pixels), left and right (configurations: "A", "A-LRN", "B", "C",
+    "D", "E"). The state holds the costs of both sides, and the layers in which the configurations differ.
     Source: Simonyan & Zisserman 2015, section 2.3 and table 1.
     """
     controls = {
@@ -58,8 +68,8 @@ class Slot(NamedTuple):
     """One layer of a configuration as table 1 writes it, with its parameters and multiply-adds."""
 
     name: str
-    params: int = 0
-    macs: int = 0
+    params: int
+    macs: int
 
 
 @cache
@@ -67,18 +77,18 @@ def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
     """The layers of each of the five stages, and the fully connected ones, for a 224x224 image."""
     shape, stages = (3, 224, 224), []
     for names in VGG_CONFIGURATIONS[configuration]:
-        stage = []
+        stages.append([])
         for name in names:
-            slot = Slot(name)
+            params = macs = 0
             if name != "LRN":
                 kernel_size, channels = kernel_and_channels(name)
                 layer = conv_layer(shape, channels, kernel_size, padding="same")
-                slot, shape = Slot(name, layer.params, layer.macs), layer.out_shape
-            stage.append(slot)
-        stages.append(tuple(stage))
+                params, macs, shape = layer.params, layer.macs, layer.out_shape
+            stages[-1].append(Slot(name, params, macs))
         shape = pool_layer(shape, kernel_size=2).out_shape
     last = [linear_layer(*sizes) for sizes in pairwise((prod(shape), 4096, 4096, 1000))]
-    return (*stages, tuple(Slot(f"FC-{layer.out_shape[0]}", layer.params, layer.macs) for layer in last))
+    stages.append(Slot(f"FC-{layer.out_shape[0]}", layer.params, layer.macs) for layer in last)
+    return tuple(map(tuple, stages))
 
 
 def _totals(configuration: str) -> dict[str, Any]:
@@ -107,18 +117,6 @@ def _differences(left: str, right: str) -> list[dict[str, Any]]:
     ]
 
 
-_SIDE, _BAR, _CHIP = 168, 176, (98, 17)
-_PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
-_MEASURES = {  # how each is called and written
-    "receptive_field": ("receptive field", "{0} × {0}".format),
-    "weights": ("weights", "{:,}".format),
-    "macs": ("multiply-adds", short),
-    "nonlinearities": ("ReLUs", "{:,}".format),
-    "units": ("units stored", short),
-}
-_STACK, _SINGLE = svg.BLUE, svg.ORANGE
-
-
 def draw_vgg(values: Values, data: Values | None = None) -> Picture:
     """The picture of one setting."""
     left, right, layers, k = (values[name] for name in ("left", "right", "layers", "kernel_size"))
@@ -133,12 +131,9 @@ def draw_vgg(values: Values, data: Values | None = None) -> Picture:
         a, b = state["left"][key], state["right"][key]
         each = [words(short(number), align="r", least=_CHIP[0]) for number in (a, b)]
         sums += [words(name, fill=svg.MUTED), _columns([*each, _change(b - a)])]
-    stacks = layout.column(
-        layout.row(_map(layers, k, _STACK), _map(1, reach, _SINGLE), gap=112),
-        _measures(stack, single),
-        layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1),
-        gap=10,
-    )
+    maps = layout.row(_map(layers, k, _STACK), _map(1, reach, _SINGLE), gap=112)
+    lines = layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1)
+    stacks = layout.column(maps, _measures(stack, single), lines, gap=10)
     networks = layout.column(_networks(left, right), layout.column(*sums, gap=0), compared, gap=8)
     divider = layout.box(1, networks.height, svg.LINE)
     both = layout.row(layout.over(layout.space(530), stacks), divider, networks, gap=20, align="l")
@@ -162,11 +157,10 @@ def _map(layers: int, kernel_size: int, colour: str) -> Block:
         return "".join(drawn) + svg.grid(x, y, len(ways), _SIDE, svg.BACKGROUND)
 
     name = words(f"{plural(layers, 'layer')} of {kernel_size}×{kernel_size}", bold=True)
-    return layout.column(
-        layout.row(layout.box(14, 14, colour), name),
-        layout.over(Block(_SIDE, _SIDE, draw), layout.box(_SIDE, _SIDE, stroke=svg.MUTED)),
-        words(f"paths per pixel: {1 if most == 1 else f'1 to {most:,}'}", fill=svg.MUTED),
-    )
+    heading = layout.row(layout.box(14, 14, colour), name)
+    field = layout.over(Block(_SIDE, _SIDE, draw), layout.box(_SIDE, _SIDE, stroke=svg.MUTED))
+    told = f"paths per pixel: {1 if most == 1 else f'1 to {most:,}'}"
+    return layout.column(heading, field, words(told, fill=svg.MUTED))
 
 
 def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
@@ -180,6 +174,7 @@ def _measures(stack: dict[str, int], single: dict[str, int]) -> Block:
     return layout.table(rows, "lllr", least=(0, 0, "888,888,888"), pitch=40)
 
 
+@lru_cache(36)
 def _networks(left: str, right: str) -> Block:
     """Two columns of layers; those without an equal counterpart are framed and their difference named."""
     heads = [words(letter, size=16, bold=True, align="c") for letter in (left, right)]
@@ -217,10 +212,8 @@ def _sentences(n: int, k: int, reach: int) -> list[str]:
         mixing = "1×1 kernels mix channels and never widen the receptive field:"
         return [weights, mixing, f"the stack sees one pixel, but it bends {n} times."]
     between = "the one between" if n == 2 else f"the {n - 1} between"
-    fewer, more = 1 - n * k * k / reach**2, reach**2 / (n * k * k) - 1
-    return [
-        weights,
-        f"So the stack has {percent(fewer, 0)} fewer; the single layer has {percent(more, 0)} more.",
-        f"{n} ReLUs instead of 1. Without {between}, the stack would be",
-        f"one {reach}×{reach} kernel: linear, and no richer than the single layer.",
-    ]
+    fewer, more = percent(1 - n * k * k / reach**2, 0), percent(reach**2 / (n * k * k) - 1, 0)
+    compared = f"So the stack has {fewer} fewer; the single layer has {more} more."
+    bends = f"{n} ReLUs instead of 1. Without {between}, the stack would be"
+    same = f"one {reach}×{reach} kernel: linear, and no richer than the single layer."
+    return [weights, compared, bends, same]

@@ -2,7 +2,6 @@
 
 from course_utils.models.alexnet import ALEXNET_WIDTHS, AlexNet, alexnet, mini_alexnet
 from course_utils.models.googlenet import (
-    INCEPTION_WIDTHS,
     GoogLeNet,
     Inception,
     InceptionNaive,
@@ -28,14 +27,5 @@ from course_utils.models.resnet import (
     resnet152,
     resnet_cifar,
 )
-from course_utils.models.vgg import (
-    VGG,
-    VGG_CONFIGURATIONS,
-    kernel_and_channels,
-    mini_vgg,
-    vgg,
-    vgg11,
-    vgg13,
-    vgg16,
-    vgg19,
-)
+from course_utils.models.vgg import VGG, mini_vgg, vgg, vgg11, vgg13, vgg16, vgg19
+from course_utils.papers import INCEPTION_WIDTHS, VGG_CONFIGURATIONS, kernel_and_channels

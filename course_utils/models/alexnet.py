@@ -22,9 +22,8 @@ class AlexNet(nn.Module):
     """Five convolutions (`features`), pooling to a fixed size (`avgpool`), three linear layers (`classifier`).
 
     `stem` is the first convolution's (kernel_size, stride, padding). `groups` applies to conv2, 4 and 5, `lrn` to
-    conv1 and 2; `overlapping` pools 3x3, else 2x2, always with stride 2. `dropout_first` drops the inputs of the
-    hidden layers (torchvision), else their outputs (the paper). Raises ValueError for settings and images that do
-    not fit.
+    conv1 and 2; `overlapping` pools 3x3, else 2x2, always with stride 2. `dropout_first` drops the inputs of the hidden
+    layers (torchvision), else their outputs (the paper). Raises ValueError for settings and images that do not fit.
     """
 
     def __init__(

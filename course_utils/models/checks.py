@@ -1,21 +1,15 @@
 """Refusals of the networks, each in one sentence, and the smallest image that a network can read."""
 
 from collections.abc import Iterable
-from numbers import Integral
 
 import torch
 from torch import nn
 
-from course_utils.words import described
+from course_utils.words import check_whole, described
 
 
-def check_images(
-    images: torch.Tensor, in_channels: int, min_size: int, model_name: str, exact: bool = False
-) -> None:
-    """Refuse what is no floating-point batch `[N, in_channels, H, W]` by a ValueError.
-
-    H and W are at least `min_size` pixels, or just that many where `exact`.
-    """
+def check_images(images: object, in_channels: int, min_size: int, model_name: str, exact=False) -> None:
+    """Refuse what is no float batch `[N, in_channels, H, W]` of sides of at least, or `exact`ly, `min_size`."""
     is_batch = isinstance(images, torch.Tensor) and images.ndim == 4 and images.is_floating_point()
     sides = images.shape[2:] if is_batch and images.shape[1] == in_channels else (0,)
     if min(sides) < min_size or (exact and max(sides) > min_size):
@@ -34,23 +28,16 @@ def check_choice(name: str, value: object, allowed: Iterable[object]) -> None:
 def check_positive(**values: int) -> None:
     """Refuse what is not a whole number of at least 1 by a ValueError: `check_positive(width=width)`."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+        check_whole(name, value)
 
 
 def smallest_size(layers: Iterable[nn.Module]) -> int:
-    """Side in pixels of the smallest square image that leaves one position after a chain of layers.
-
-    Layers without a kernel (ReLU, batch norm, ...) keep the size and are passed over.
-    """
+    """Side in pixels of the smallest square image that leaves one position; layers without a kernel are passed over."""
     size = 1
     for layer in reversed([layer for layer in layers if hasattr(layer, "kernel_size")]):
-        kernel, stride, padding, dilation = (
-            value if isinstance(value, int) else value[0]
-            for value in (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
-        )
+        sizes = layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1)
+        kernel, stride, padding, dilation = (n if isinstance(n, int) else n[0] for n in sizes)
         steps = (size - 1) * stride
-        if getattr(layer, "ceil_mode", False):  # one pixel of the last step is enough
-            steps -= stride - 1
+        steps -= (stride - 1) * getattr(layer, "ceil_mode", False)  # one pixel of the last step is enough
         size = max(1, steps + dilation * (kernel - 1) + 1 - 2 * padding)
     return size

@@ -1,6 +1,6 @@
 """GoogLeNet (Szegedy et al. 2015, "Going deeper with convolutions"): the paper's form and torchvision's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from course_utils.models.checks import check_choice, check_images, check_positive, smallest_size
 from course_utils.models.layers import initialise, local_response_norm
-from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
+from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths, scaled
 
-Conv = Callable[..., nn.Module]  # ConvBlock with batch norm settled
-FULL_WIDTH = 64  # channels of the paper's first convolution
 # One module at 14x14, two at 7x7, two at 4x4: on a CPU most of the time goes into the large maps
 MINI_MODULES = ("3a", "4a", "4d", "5a", "5b")
 AUX_AFTER = {"4a": "aux1", "4d": "aux2"}  # Section 5 and figure 3
@@ -24,9 +22,7 @@ AUX_WEIGHT = 0.3  # Section 5: "the losses of the auxiliary classifiers were wei
 class ConvBlock(nn.Module):
     """Convolution, by default padded by half the kernel, and ReLU; `batch_norm` in between replaces the bias."""
 
-    def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=None, *, batch_norm=False
-    ) -> None:
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=None, *, batch_norm=False):
         super().__init__()
         padding = kernel_size // 2 if padding is None else padding
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
@@ -86,13 +82,13 @@ class Inception(nn.Module):
 class InceptionAux(nn.Module):
     """Auxiliary classifier (section 5): pooling to 4x4, 1x1 convolution, two linear layers, dropout between."""
 
-    def __init__(self, conv: Conv, in_channels: int, num_classes: int, paper_pool: bool, width: int) -> None:
+    def __init__(self, in_channels, num_classes, *, width: int, batch_norm: bool, paper_pool: bool) -> None:
         super().__init__()
-        channels, features = _scale(128, width), _scale(1024, width)
+        channels, features = scaled(128, width), scaled(1024, width)
         self.pool = nn.AdaptiveAvgPool2d(4)
         if paper_pool:  # the adaptive one changes nothing at the paper's 14x14, and lets larger images pass
             self.pool = nn.Sequential(nn.AvgPool2d(5, stride=3), self.pool)
-        self.conv = conv(in_channels, channels, 1)
+        self.conv = ConvBlock(in_channels, channels, 1, batch_norm=batch_norm)
         self.fc1 = nn.Linear(channels * 4 * 4, features)
         self.dropout = nn.Dropout(0.7)
         self.fc2 = nn.Linear(features, num_classes)
@@ -115,12 +111,11 @@ class GoogLeNet(nn.Module):
 
     `forward` takes images `[N, in_channels, H, W]` of any size that leaves a pixel at the end and returns
     logits `[N, num_classes]`; in training mode with `aux_logits`, `GoogLeNetOutputs`.
-    `modules` names the rows of table 1 to build. `width` is the channels of the first convolution; all others
-    scale with it. `stem` replaces the paper's stem (7x7 stride 2, pooling, 1x1, 3x3, pooling: 1/8 of the side)
-    by one convolution of that (kernel_size, stride, padding). `kernel5` is the kernel of the 5x5 branches, `lrn`
-    the normalisation of the paper's stem, `last_pool` the kernel of the pooling before stage 5, `paper_aux` the
-    paper's 5x5 pooling in the auxiliary classifiers; the paper names no `initialisation`.
-    Raises ValueError for arguments and, in `forward`, for images that do not fit.
+    `modules` names rows of table 1. `width` is the channels of the first convolution; all others scale with it. `stem`
+    replaces the paper's stem (7x7 stride 2, pooling, 1x1, 3x3, pooling: 1/8 of the side) by one convolution of that
+    (kernel_size, stride, padding). `kernel5` is the kernel of the 5x5 branches, `lrn` the normalisation of the paper's
+    stem, `last_pool` the kernel of the pooling before stage 5, `paper_aux` the paper's 5x5 pooling in the auxiliary
+    classifiers. Raises ValueError for arguments and, in `forward`, for images that do not fit.
     """
 
     def __init__(
@@ -129,7 +124,7 @@ class GoogLeNet(nn.Module):
         in_channels: int = 3,
         *,
         modules: Sequence[str] = tuple(INCEPTION_WIDTHS),
-        width: int = FULL_WIDTH,
+        width: int = 64,
         stem: tuple[int, int, int] | None = None,
         kernel5: int = 5,
         batch_norm: bool = False,
@@ -143,9 +138,7 @@ class GoogLeNet(nn.Module):
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, width=width)
         if not modules or list(modules) != [name for name in INCEPTION_WIDTHS if name in modules]:
-            raise ValueError(
-                f"modules must be some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}."
-            )
+            raise ValueError(f"modules are some of {[*INCEPTION_WIDTHS]}, in this order; got {modules!r}.")
         if aux_logits and not set(AUX_AFTER) <= set(modules):
             raise ValueError(f"The auxiliary classifiers stand on modules 4a and 4d; got only {modules!r}.")
         self.in_channels, self.aux_logits = in_channels, aux_logits
@@ -155,7 +148,7 @@ class GoogLeNet(nn.Module):
         self.conv1 = conv(in_channels, width, *(stem or (7, 2, 3)))  # 224x224 -> 112x112
         channels = width
         if stem is None:
-            channels = _scale(192, width)
+            channels = scaled(192, width)
             self.maxpool1 = pool(3)  # -> 56x56
             if lrn:  # the paper names no constants; these are AlexNet's
                 self.norm1 = local_response_norm()
@@ -167,12 +160,13 @@ class GoogLeNet(nn.Module):
         for previous, name in pairwise(("", *modules)):
             if previous and previous[0] != name[0]:  # a new stage
                 self.add_module(f"maxpool{previous[0]}", pool(last_pool if name[0] == "5" else 3))
-            widths = INCEPTION_WIDTHS[name].scaled(width)
+            widths = [scaled(full, width) for full in INCEPTION_WIDTHS[name]]
             module = Inception(channels, widths, batch_norm=batch_norm, kernel5=kernel5)
             self.add_module(f"inception{name}", module)
             channels = module.out_channels
             if aux_logits and name in AUX_AFTER:
-                self.add_module(AUX_AFTER[name], InceptionAux(conv, channels, num_classes, paper_aux, width))
+                options = {"width": width, "batch_norm": batch_norm, "paper_pool": paper_aux}
+                self.add_module(AUX_AFTER[name], InceptionAux(channels, num_classes, **options))
         self.min_size = smallest_size(getattr(layer, "conv", layer) for layer in self.children())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
@@ -219,14 +213,7 @@ def mini_googlenet(num_classes: int = 10, in_channels: int = 1, **options) -> Go
 
 
 def auxiliary_loss(outputs: Tensor | GoogLeNetOutputs, targets: Tensor) -> Tensor:
-    """Cross entropy of the logits plus AUX_WEIGHT times that of each auxiliary classifier (section 5).
-
-    `outputs` is what the model returned, plain logits `[N, classes]` included; `targets` is `[N]`.
-    """
+    """Cross entropy of the logits `[N, classes]`, + AUX_WEIGHT times that of each auxiliary classifier (section 5)."""
     outputs = [outputs] if isinstance(outputs, Tensor) else outputs
     main, *auxiliary = (F.cross_entropy(logits, targets) for logits in outputs)
     return main + AUX_WEIGHT * sum(auxiliary)
-
-
-def _scale(channels: int, width: int) -> int:
-    return max(1, round(channels * width / FULL_WIDTH))

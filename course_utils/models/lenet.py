@@ -45,13 +45,11 @@ class LeNet5(nn.Module):
         return self.output(self.act6(self.f6(hidden)))
 
 
-def lenet5(
-    num_classes: int = 10, in_channels: int = 1, input_size: int = LENET_INPUT, activation: str = "tanh"
-) -> LeNet5:
+def lenet5(num_classes=10, in_channels=1, input_size=LENET_INPUT, activation="tanh") -> LeNet5:
     """LeNet-5 for images of 32x32 pixels, or of 28x28 with `input_size=28`: 61,706 parameters either way.
 
-    28-pixel images get a margin of 2 zeros in C1, so all layers have the lecture's sizes. `activation` is "tanh" (as
-    in 1998), "relu" or "sigmoid". Raises ValueError for others, and in forward for images of another size.
+    28-pixel images get a margin of 2 zeros in C1, so that all sizes are the lecture's. `activation` is "tanh" (1998),
+    "relu" or "sigmoid". Raises ValueError for others, and in forward for images of another size.
     Source: lecture 12, table of LeNet's layers; LeCun et al. 1998, section II.B.
     """
     return LeNet5(num_classes, in_channels, input_size, activation)

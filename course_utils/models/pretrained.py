@@ -18,11 +18,9 @@ from course_utils.models.vgg import vgg11, vgg13, vgg16, vgg19
 
 VGGS = (vgg11, vgg13, vgg16, vgg19)
 SAME = (alexnet, *VGGS, resnet18, resnet34, resnet50, resnet101, resnet152)  # as they are by default
-PRETRAINED: dict[str, Callable[[], nn.Module]] = {
-    **{make.__name__: make for make in SAME},
-    **{f"{make.__name__}_bn": partial(make, batch_norm=True) for make in VGGS},
-    "googlenet": partial(googlenet, "torchvision", aux_logits=False),
-}
+PRETRAINED: dict[str, Callable[[], nn.Module]] = {make.__name__: make for make in SAME}
+PRETRAINED |= {f"{make.__name__}_bn": partial(make, batch_norm=True) for make in VGGS}
+PRETRAINED["googlenet"] = partial(googlenet, "torchvision", aux_logits=False)
 TIMEOUT = 5.0  # seconds for the first answer, and for each later piece
 
 
@@ -33,9 +31,8 @@ class PretrainedUnavailable(RuntimeError):
 def load_pretrained(name: str) -> nn.Module:
     """A model of this package with torchvision's published weights (IMAGENET1K_V1), in evaluation mode.
 
-    `name` is a key of PRETRAINED, e.g. "vgg16_bn". The model takes what `data.preprocess` gives. A download is
-    checked and kept in torch.hub's folder. Raises ValueError for another name, and PretrainedUnavailable, in one
-    sentence, where the weights cannot be fetched or the file is damaged.
+    `name` is a key of PRETRAINED, e.g. "vgg16_bn". The model takes what `data.preprocess` gives. A download is checked
+    and kept in torch.hub's folder. Raises ValueError for another name, PretrainedUnavailable where that fails.
     """
     check_choice("name", name, PRETRAINED)
     # GoogLeNet's file has auxiliary classifiers, of use in training only.
@@ -43,8 +40,9 @@ def load_pretrained(name: str) -> nn.Module:
     with torch.device("meta"):
         model = PRETRAINED[name]()
     model.load_state_dict(state, assign=True)
-    if name == "googlenet":
-        _add_rescaling(model)
+    if name == "googlenet":  # was trained on pixels from -1 to 1 (torchvision's transform_input)
+        model.rescale = Rescale(mean=0.5, std=0.5)
+        model.register_forward_pre_hook(_rescale_input)  # a layer would change the names in `state_dict`
     return model.eval()
 
 
@@ -64,13 +62,6 @@ def _published(name: str) -> dict[str, torch.Tensor]:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _add_rescaling(model: nn.Module) -> None:
-    """Let it take ImageNet's normalisation: it was trained on pixels from -1 to 1 (torchvision's transform_input)."""
-    model.rescale = Rescale(mean=0.5, std=0.5)
-    # A hook, since a layer would change the names in `state_dict`
-    model.register_forward_pre_hook(_rescale_input)
 
 
 def _rescale_input(model: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:

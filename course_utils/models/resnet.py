@@ -94,12 +94,11 @@ class ResNet(nn.Module):
     """Stem, stages of blocks, global average pooling, one linear layer.
 
     `forward` takes images `[N, in_channels, H, W]` of any size and returns logits `[N, num_classes]`.
-    `stages` is the number of blocks per stage and `widths` the channels of each (a bottleneck puts out four
-    times as many); every stage but the first starts with stride 2. `stem` replaces the paper's stem (7x7 stride 2
-    and a max pooling) by one convolution of that (kernel_size, stride, padding).
-    `shortcut` stands in for the identity: "A" zero padding where the shape changes, "B" a 1x1 projection there, "C"
-    one in every block. `skip=False` is the plain network, `norm=False` has biases in place of batch norm.
-    Raises ValueError for arguments and, in `forward`, for images that do not fit.
+    `stages` is the number of blocks per stage, of which all but the first start with stride 2, `widths` the channels of
+    each (a bottleneck puts out four times as many). `stem` replaces the paper's stem (7x7 stride 2 and a max pooling)
+    by one convolution of that (kernel_size, stride, padding). `shortcut` stands in for the identity: "A" zero padding
+    where the shape changes, "B" a 1x1 projection there, "C" one in every block. `skip=False` is the plain network,
+    `norm=False` has biases in place of batch norm. Raises ValueError for arguments and images that do not fit.
     Source: sections 3.3 and 4.1, table 1.
     """
 
@@ -203,9 +202,8 @@ def _for_imagenet(name: str, depth: int, what: str, **fixed) -> Callable[..., Re
         return ResNet(*RESNET_STAGES[depth], variant=variant, **fixed, **options)
 
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = (
-        f"""ResNet-{depth} {what}: "v1.5" is torchvision's, "v1" the paper's. `options` go to `ResNet`."""
-    )
+    variants = """"v1.5" is torchvision's, "v1" the paper's"""
+    make.__doc__ = f"ResNet-{depth} {what}: {variants}. `options` go to `ResNet`."
     return make
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import execute
+import cut_short
 import labdriver
 import pytest
 
@@ -10,7 +10,10 @@ import pytest
 @pytest.fixture(scope="session")
 def server(browser, tmp_path_factory):
     scratch = scratch_notebook(tmp_path_factory.mktemp("scratch"))
-    with labdriver.LabServer([*labdriver.LECTURES, scratch], environment=execute.CUT) as server:
+    start = tmp_path_factory.mktemp("ipython")
+    cut_short.prepare(start)
+    environment = {"IPYTHONDIR": str(start)}
+    with labdriver.LabServer([*labdriver.LECTURES, scratch], environment=environment) as server:
         yield server
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils.data import preprocess
 from course_utils.explorers import base, receptive_field_explorer
 from course_utils.explorers import measured as module
 from course_utils.explorers import receptive_field as drawing
@@ -55,7 +56,7 @@ def test_any_setting_shows_what_geometry_says(values, check_picture):
     check_picture(e.svg)
     state, network = e.state, e.values["network"]
     layer = next(layer for layer in network_layers(network) if layer.label == e.values["layer"])
-    assert (state["layer"], state["field"]) == (layer.name, layer.field)
+    assert (state["layer"], state["field"]) == (layer.layer, layer.field)
     row, column = state["unit"]
     assert (row, column) == (e.values["row"], e.values["column"])
     assert row < layer.out_shape[1] and column < layer.out_shape[2]
@@ -85,7 +86,7 @@ def test_layers_are_geometrys(name):
     assert len({layer.label for layer in layers}) == len(layers) > 5
     assert layers[-1].field == receptive_field(model, (3, SIZE, SIZE))
     for layer in layers[:: max(1, len(layers) // 3)]:
-        assert layer.field == receptive_field(model, (3, SIZE, SIZE), layer.name)
+        assert layer.field == receptive_field(model, (3, SIZE, SIZE), layer.layer)
 
 
 def test_published_fields():
@@ -101,7 +102,7 @@ def test_a_measurement_is_geometrys_and_kept():
     )
     assert not e.state["waiting"] and e.state["effective_sd"] is not None
     model = module.model_of("ResNet-18", UNTRAINED)
-    photo = module.photo_tensor(e.values["photo"])[None]
+    photo = preprocess(module.photos()[e.values["photo"]].image)[None]
     expected = effective_receptive_field(model, photo, "layer1.1", (10, 20))
     found = MEASURED[drawing.effective_key(*(e.values[n] for n in ORDER))]
     assert e.state["effective_sd"] == tuple(found["sd"]) == pytest.approx(module.standard_deviation(expected))

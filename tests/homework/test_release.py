@@ -3,9 +3,14 @@
 import shutil
 
 import pytest
+from homework import ANSWERS as MADE
 from homework import COURSE, HomeworkError, generate, weeks, write_answers
 
 from course_utils.homework import ANSWERS
+
+
+def test_the_package_reads_the_file_that_is_made():
+    assert ANSWERS == MADE
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cut_short
 import execute
 import nbformat
 import pytest
-
-from course_utils.training import CUT_SENTENCE
 
 ROOT = execute.ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -86,7 +85,7 @@ def test_it_shows_nothing_of_the_machine_it_ran_on(path):
 
 @every_notebook
 def test_what_is_stored_was_trained_whole(path):
-    assert CUT_SENTENCE not in path.read_text(encoding="utf-8")
+    assert cut_short.SENTENCE not in path.read_text(encoding="utf-8")
 
 
 @every_notebook

@@ -85,8 +85,9 @@ def write_archive(path: Path) -> None:
 
 
 def _sources() -> list[Path]:
-    """The modules of course_utils that drawing all explorers has loaded."""
+    """The modules of course_utils that drawing all explorers has loaded, and what they read."""
     for name in live().NAMES:
         live().Live(name, data())
     loaded = (module for name, module in sys.modules.items() if name.split(".")[0] == "course_utils")
-    return sorted(Path(module.__file__) for module in loaded)
+    widths = ROOT / "course_utils" / "explorers" / "widths.json"  # which svg reads beside itself
+    return sorted([widths, *(Path(module.__file__) for module in loaded)])
