@@ -80,10 +80,21 @@ def test_several_notebooks_and_none_by_name(tmp_path):
         read_submission(tmp_path, "week")
 
 
-def test_right_name_wins(tmp_path):
-    for name in ("week.ipynb", "week-old.ipynb"):
+def test_right_name_wins_and_what_lies_beside_it_is_named(tmp_path):
+    for name in ("week.ipynb", "week-old.ipynb", "old/x.ipynb", ".ipynb_checkpoints/week-checkpoint.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         nbformat.write(released(), tmp_path / name)
-    assert read_submission(tmp_path, "week")[1] == ["week-old.ipynb was left aside."]
+    (tmp_path / "more.zip").write_bytes(b"PK")
+    assert read_submission(tmp_path, "week")[1] == ["old/x.ipynb, week-old.ipynb, more.zip were left aside."]
+
+
+@pytest.mark.parametrize(
+    "name, said", [("x.zip", ": unpack x.zip."), ("x.py", ", only x.py."), (".DS_Store", ".")]
+)
+def test_a_folder_without_a_notebook_says_what_is_there(tmp_path, name, said):
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(SubmissionError, match=f"^There is no notebook \\(.ipynb\\) in the folder{said}$"):
+        read_submission(tmp_path, "week")
 
 
 def release(week):
