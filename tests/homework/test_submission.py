@@ -162,6 +162,27 @@ def test_written_answer_in_a_cell_of_its_own_is_taken(week, before):
 
 
 @pytest.mark.parametrize("week", weeks())
+def test_written_answer_below_the_question_is_taken(week):
+    notebook, text = release(week), "내 생각: the third one, since its stride is larger."
+    question = notebook.cells[notebook.cells.index(written(notebook)) - 1]
+    question.source += f"\n\n{text}"
+    assert mend(notebook, release(week)) == [
+        "The answer to discussion stood below the question; it was taken from there."
+    ]
+    assert written(notebook).source == text
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"worksheets": []}', '{"cells": {}}'])
+def test_other_json_is_no_notebook(tmp_path, content):
+    path = tmp_path / "homework.ipynb"
+    path.write_text(content)
+    with pytest.raises(
+        SubmissionError, match=r"^homework\.ipynb is no notebook that can be read: it has no list"
+    ):
+        read_notebook(path)
+
+
+@pytest.mark.parametrize("week", weeks())
 def test_marks_and_ids_that_were_lost_come_back_by_text(week):
     notebook = release(week)
     for number, cell in enumerate(notebook.cells):

@@ -47,7 +47,10 @@ def read_notebook(path: Path) -> tuple[NotebookNode, list[str]]:
     if encoding != ENCODINGS[0]:
         notes.append(f"{path.name} is stored as {encoding}, not as UTF-8; it was read all the same.")
     try:
-        notebook = nbformat.reads(json.dumps(_repaired(json.loads(text.lstrip("\ufeff")))), as_version=4)
+        content = json.loads(text.lstrip("\ufeff"))
+        if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+            raise ValueError("it has no list of cells")
+        notebook = nbformat.reads(json.dumps(_repaired(content)), as_version=4)
         cells = [(cell.source, cell.metadata) for cell in notebook.cells]  # a broken cell shows here
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -164,11 +167,13 @@ def mend(notebook: NotebookNode, release: NotebookNode) -> list[str]:
     missing = _restore_missing(notebook, wanted)
     if missing:
         notes.append(f"{_cells(missing)} deleted; put back.")
-    return notes + _gather_written(notebook, wanted)
+    return notes + _gather_written(notebook, release, wanted)
 
 
-def _gather_written(notebook: NotebookNode, wanted: dict[str, NotebookNode]) -> list[str]:
-    """Take a written answer from a cell of its own behind the one that was meant for it."""
+def _gather_written(
+    notebook: NotebookNode, release: NotebookNode, wanted: dict[str, NotebookNode]
+) -> list[str]:
+    """Take a written answer from a cell of its own around the one that was meant for it, or from the question's."""
     notes = []
     for index, cell in enumerate(notebook.cells):
         marks = cell.metadata.get("nbgrader", {})
@@ -177,11 +182,23 @@ def _gather_written(notebook: NotebookNode, wanted: dict[str, NotebookNode]) -> 
         if cell.source.strip() != wanted[_mark(cell)].source.strip() and cell.source.strip():
             continue
         around = [*_unmarked(notebook.cells[index + 1 :]), *_unmarked(notebook.cells[:index][::-1])]
-        own = [each for each in around if _is_written(each, wanted)]
-        if own:
-            cell.source = "\n\n".join(each.source for each in own)
-            notes.append(f"The answer to {_mark(cell)} stood in a cell of its own; it was taken from there.")
+        own = [each.source for each in around if _is_written(each, wanted)]
+        below = _below_the_question(notebook, release, _mark(cell))
+        if own or below:
+            cell.source = "\n\n".join(own) or below
+            where = "in a cell of its own" if own else "below the question"
+            notes.append(f"The answer to {_mark(cell)} stood {where}; it was taken from there.")
     return notes
+
+
+def _below_the_question(notebook: NotebookNode, release: NotebookNode, name: str) -> str:
+    """What was written into the cell of the question, behind it."""
+    place = next(index for index, cell in enumerate(release.cells) if _mark(cell) == name)
+    question = release.cells[place - 1].source.strip() if place else ""
+    for cell in notebook.cells:
+        if question and _mark(cell) is None and cell.source.strip().startswith(question):
+            return cell.source.strip().removeprefix(question).strip()
+    return ""
 
 
 def _unmarked(cells: list[NotebookNode]) -> list[NotebookNode]:
