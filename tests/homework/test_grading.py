@@ -45,7 +45,7 @@ def batch(tmp_path_factory):
     expected["torch beside"] = (2, "torch.py is called like a package; the package was used, not this file.")
     (course / "submitted" / "right" / "Week 0").mkdir()
     before = fingerprints(course / "submitted")
-    outcomes = grade_all(course)
+    outcomes = grade_all(course, trust=tiny.TRUST)
     return course, {one.name: one for one in outcomes if one.week == tiny.WEEK}, expected, before, outcomes
 
 
@@ -133,7 +133,7 @@ def test_second_run_keeps_what_a_person_gave(batch):
     for path in (course / "submitted").iterdir():
         if path.name not in ("right", "wrong"):
             path.rename(course / f"away {path.name}")
-    outcomes = {one.name: one for one in grade_all(course) if one.week == tiny.WEEK}
+    outcomes = {one.name: one for one in grade_all(course, trust=tiny.TRUST) if one.week == tiny.WEEK}
     assert (outcomes["right"].points, outcomes["right"].to_read) == (3, 0)
     page = course / "feedback" / "right" / tiny.WEEK / f"{tiny.WEEK}.html"
     assert "Well said." in page.read_text(encoding="utf-8")

@@ -36,12 +36,12 @@ def course(tmp_path_factory):
     tiny.make_course(course)
     for member in ("Kim", "Lee", "Min"):
         tiny.hand_in(course, member, tiny.answered(course))
-    grade_all(course)
+    grade_all(course, trust=tiny.TRUST)
     return course
 
 
 def graded(course, **options):
-    return {one.name: one for one in grade_all(course, **options)}
+    return {one.name: one for one in grade_all(course, trust=tiny.TRUST, **options)}
 
 
 def hand_in_again(course, member, content):
@@ -131,7 +131,7 @@ def test_gradebook_in_use_is_told_in_a_sentence(course, monkeypatch):
     with contextlib.closing(sqlite3.connect(course / "gradebook.db", isolation_level=None)) as other:
         other.execute("begin exclusive")
         with pytest.raises(HomeworkError, match=r"^The gradebook is in use .*: close it, call again\.$"):
-            grade_all(course)
+            grade_all(course, trust=tiny.TRUST)
         other.execute("rollback")
     assert graded(course)["Lee"].points in (2, 3)
 
@@ -140,7 +140,7 @@ def test_interrupted_by_the_keyboard(course):
     """The signal goes to all of the terminal's processes; what was graded by then is not graded again."""
     for number in range(3):
         tiny.hand_in(course, f"late {number}", tiny.answered(course))
-    command = [sys.executable, GRADE, "--course", course, "--jobs", "1"]
+    command = [sys.executable, GRADE, "--course", course, "--jobs", "1", *["--trust"] * tiny.TRUST]
     options = {"stdout": PIPE, "stderr": PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen(command, preexec_fn=_hear_the_keyboard, **options) as process:
         while "late 0" not in process.stdout.readline():
@@ -191,7 +191,7 @@ def test_full_disk_is_told_in_a_sentence_and_loses_nothing(tmp_path):
 def test_two_at_once_are_refused_in_a_sentence(course):
     (course / "grading").mkdir(exist_ok=True)
     with FileLock(course / "grading" / "lock"), pytest.raises(HomeworkError, match=r"^Another make grade"):
-        grade_all(course)
+        grade_all(course, trust=tiny.TRUST)
 
 
 def test_own_folder_touches_nothing_of_the_organisers(course):
@@ -202,7 +202,7 @@ def test_own_folder_touches_nothing_of_the_organisers(course):
     before = {
         path: path.read_bytes() for path in (course / "gradebook.db", *(course / "feedback").rglob("*.html"))
     }
-    (one,) = grade_all(course, me=True)
+    (one,) = grade_all(course, me=True, trust=tiny.TRUST)
     assert (one.name, one.week, one.points, one.to_read) == ("me", tiny.WEEK, 2, 1)
     assert (course / "mine" / "feedback" / tiny.WEEK / f"{tiny.WEEK}.html").is_file()
     assert {path: path.read_bytes() for path in before} == before
