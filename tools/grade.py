@@ -133,7 +133,7 @@ def _enter_members(place: Place, outcomes: list[Outcome]) -> None:
     """Put members into the gradebook before several weeks of one are graded at once; names for nbgrader's form."""
     with place.gradebook() as book:
         for name, one in {one.name: one.id for one in outcomes}.items():
-            book.update_or_create_student(one, last_name=name)
+            book.update_or_create_student(one, first_name="", last_name=name)  # the form shows both or none
 
 
 def grade_all(

@@ -72,6 +72,14 @@ def test_a_person_reads_only_what_was_written(batch):
     assert by_member["deleted test"].to_read == 1
 
 
+def test_the_form_can_show_the_name_as_it_was_written(batch):
+    """nbgrader's page shows the id, which such a name has not, unless both names are set."""
+    course, by_member, _, _, _ = batch
+    with Gradebook(settings(course).CourseDirectory.db_url) as book:
+        student = book.find_student(by_member["[1조] 김 하늘"].id)
+        assert (student.last_name, student.first_name) == ("[1조] 김 하늘", "")
+
+
 def test_no_submission_is_changed_or_lost(batch):
     course, _, _, before, _ = batch
     assert fingerprints(course / "submitted") == before
