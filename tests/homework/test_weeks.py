@@ -37,16 +37,25 @@ def points_of(week, manual):
     return sum(each["points"] for each in graded if each["solution"] is manual)
 
 
-@pytest.mark.parametrize("week", WEEKS)
-def test_full_and_untouched(week, tmp_path, monkeypatch):
-    course = course_of(week, tmp_path)
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Of each week a full and an untouched one, graded in one go: what became of them by member and week."""
+    course = tmp_path_factory.mktemp("weeks")
+    for week in WEEKS:
+        course_of(week, course)
+        hand_in_week(course, "full", week, filled_in(week))
+        untouched = nbformat.read(COURSE / "release" / week / f"{week}.ipynb", as_version=4)
+        hand_in_week(course, "untouched", week, untouched)
     with (course / "nbgrader_config.py").open("a") as file:
         file.write(PATIENCE)
-    monkeypatch.setattr(grade, "SECONDS", 1700)
-    hand_in_week(course, "full", week, filled_in(week))
-    untouched = nbformat.read(COURSE / "release" / week / f"{week}.ipynb", as_version=4)
-    hand_in_week(course, "untouched", week, untouched)
-    full, nothing = grade_all(course, trust=TRUST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grade, "SECONDS", 1700)
+        return {(one.name, one.week): one for one in grade_all(course, trust=TRUST)}
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_full_and_untouched(week, outcomes):
+    full, nothing = outcomes["full", week], outcomes["untouched", week]
     assert (full.points, full.of) == (points_of(week, False), points_of(week, False) + points_of(week, True))
     assert (full.to_read, full.notes) == (1, [])
     assert (nothing.points, nothing.to_read, nothing.notes) == (0, 0, [])
