@@ -195,6 +195,8 @@ def _matching(got: object, mistakes: Mapping[str, object] | None, expected: obje
 
 def _equal(one: object, other: object) -> bool:
     other = _plain(other)
+    if isinstance(one, Integral) and isinstance(other, Integral):
+        return one == other
     both_numbers = isinstance(one, Real) and isinstance(other, Real)
     return _same(one, float(other) if both_numbers else other, 1e-5)
 

@@ -34,6 +34,12 @@ def test_unknown_mistake_is_not_guessed():
     assert said(size, 9, 3, expected=4, mistakes={"the stride forgotten": 6}).endswith("Expected: 4.")
 
 
+def test_a_mistake_in_large_whole_numbers_is_named_only_where_it_is_exactly_that():
+    with pytest.raises(WrongAnswer) as heard:
+        check(lambda: 884_737, expected=885_120, mistakes={"the biases forgotten": 884_736})
+    assert "looks like" not in str(heard.value)
+
+
 @pytest.mark.parametrize(
     "expected, got", [(4, 4), (4, np.int64(4)), (0.5, torch.tensor(0.5)), (0.1 + 0.2, 0.3)]
 )

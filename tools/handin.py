@@ -21,10 +21,10 @@ def hand_in(
     Raises HomeworkError where the name cannot be a folder's, no single week begins with `prefix`, mine/ has no
     notebook of this week that can be read, or the notebook there is another week's.
     """
-    if not name.strip() or name.strip(". ") != name or set(name) & set('/\\:*?"<>|[]'):
-        raise HomeworkError(
-            f"NAME={name!r} cannot be a folder's name: letters, digits and spaces between them."
-        )
+    if name.strip(". ") != name or not 0 < len(name.encode()) <= 200 or not name.isprintable():
+        raise HomeworkError(f"NAME={name[:50]!r} cannot be a folder's name everywhere: give a short name.")
+    if forbidden := set(name) & set('/\\:*?"<>|'):
+        raise HomeworkError(f"NAME={name!r} cannot be a folder's name everywhere: leave out {min(forbidden)}")
     fitting = [week for week in weeks(course) if week.startswith(prefix)] if prefix else []
     if len(fitting) != 1:
         raise HomeworkError(

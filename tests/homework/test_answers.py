@@ -74,6 +74,21 @@ def test_visible_mistakes_have_values_of_their_own(week, task):
                 assert not _equal(value, same), f"{name}: {one!r} and {other!r} are {value}"
 
 
+@pytest.mark.parametrize("week", WEEKS)
+def test_no_visible_cell_gives_the_number_away_that_another_asks_for(week):
+    """Small numbers stand everywhere: of them only the neighbours' mistakes are looked at, and 0 to 12 not at all."""
+    texts = {cell.id: re.sub(r"(?<=\d)[,_](?=\d)", "", cell.source) for cell in cells(week, "release")}
+    for task in (task for task in tasks(week).values() if "def " not in task.answer):
+        entries = [entry for entry in mistakes_of(week, task) if isinstance(entry[1], int | float)]
+        for name, value, _ in entries:
+            told = [cell for cell, text in texts.items() if re.search(rf"(?<![\d.]){value}(?![\d.])", text)]
+            assert value < 1000 or not told, f"{name}: {value} stands in {told}"
+            if value <= 12:
+                continue
+            for other, _, mistakes in entries:
+                assert other == name or value not in mistakes.values(), f"{name}: {value} stands in {other}"
+
+
 @pytest.mark.parametrize("folder", [RIGHT, WRONG])
 def test_every_stored_answer_belongs_to_a_task(folder):
     known = {(week.split("_")[0], name) for week in WEEKS for name in tasks(week)}

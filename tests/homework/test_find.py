@@ -48,6 +48,11 @@ def test_without_any_submission(course, submitted):
         ("Kim/week0/x.ipynb", True, "by its cells"),
         (f"Kim/{tiny.WEEK} (1)/x.ipynb", True, "by its cells"),
         (f"Kim/deep/deeper/{tiny.WEEK}.ipynb", True, "by its cells"),
+        (f"Kim/.week0/{tiny.WEEK}.IPYNB", True, "by its cells"),
+        (f".Kim/{tiny.WEEK}/{tiny.WEEK}.ipynb", True, ""),
+        ("Kim/homework.ipynb.json", True, "by its cells"),
+        (f"{tiny.WEEK}/Kim/x.ipynb", False, f"put it into Kim/{tiny.WEEK}/"),
+        (f"{tiny.WEEK}/Kim.ipynb", False, f"put it into Kim/{tiny.WEEK}/"),
         ("Kim/notes.txt", False, "no folder of a week"),
     ],
 )
@@ -58,6 +63,16 @@ def test_places(course, submitted, place, graded, said):
     assert (one.path is not None) == graded
     assert said in " ".join(one.notes)
     assert bool(one.notes) == bool(said)
+
+
+def test_several_weeks_and_other_files_in_one_folder_are_each_graded_or_named(course, submitted):
+    """As when somebody sends the folder that `make handin` writes into; editors' copies are nobody's."""
+    put(submitted / "Kim" / "handin" / "Kim" / tiny.WEEK / "x.ipynb", tiny.answered(course))
+    put(submitted / "Kim" / "handin" / "Kim" / tiny.WEEK / ".ipynb_checkpoints" / "x-checkpoint.ipynb", b"{}")
+    put(submitted / "Kim" / "handin" / "other" / "y.ipynb", b"{}")
+    other, graded = find(course, submitted)
+    assert graded.path == submitted / "Kim" / "handin" / "Kim" / tiny.WEEK
+    assert other.notes == ["y.ipynb is no notebook of a week."]
 
 
 def test_empty_folder_is_named_and_its_row_is_not_blank(course, submitted):
@@ -73,7 +88,7 @@ def test_weeks_of_a_member_stand_in_a_line():
 
 
 def test_systems_own_files_are_nobodys(course, submitted):
-    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/x.ipynb"):
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/x.ipynb", "._Kim.ipynb", ".gitkeep"):
         put(submitted / name, b"")
     assert find(course, submitted) == []
 

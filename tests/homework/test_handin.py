@@ -45,7 +45,13 @@ def test_empty_answers_are_named(course):
     assert "sizes" not in still
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "..", "[KL]ee", "a*b", "Lee ", "a:b"])
+@pytest.mark.parametrize("name", ["[2조] 박", "-Lee", "O'Brien", "🦊"])
+def test_names_that_are_a_folder(course, name):
+    put(course, WEEK)
+    assert hand_in("week2", name, course, course / "out")[0].endswith(name)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "..", "a\nb", "a*b", "Lee ", "a:b", "가" * 100])
 def test_names_that_are_no_folder_are_refused(course, name):
     put(course, WEEK)
     with pytest.raises(HomeworkError, match="cannot be a folder's name"):

@@ -101,7 +101,7 @@ def test_attack_finds_nothing_and_is_graded(batch, member):
 
 
 @needs_walls
-@pytest.mark.parametrize("number, name", enumerate(THEFTS))
+@pytest.mark.parametrize("number, name", list(enumerate(THEFTS)))
 def test_thief_finds_nothing(batch, number, name):
     notebook = nbformat.read(Place(batch[0]).notebook("thief", tiny.WEEK), as_version=4)
     outputs = notebook.cells[number - len(THEFTS)].outputs
@@ -158,3 +158,10 @@ def test_without_walls_a_sentence_and_trust(alone):
     sentence, outcomes, _ = alone
     assert re.fullmatch(r"Submissions run code of their own, .*TRUST=1\.", sentence)
     assert {one.name: one.points for one in outcomes} == {"right": 2, "wrong": 0, "half": 1}
+
+
+def test_sentence_elsewhere_says_what_to_do_there(monkeypatch):
+    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
+    assert sandbox.missing().endswith(
+        "only Linux can keep them apart: grade on such a machine, or call with TRUST=1."
+    )

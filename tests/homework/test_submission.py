@@ -80,10 +80,21 @@ def test_several_notebooks_and_none_by_name(tmp_path):
         read_submission(tmp_path, "week")
 
 
-def test_right_name_wins(tmp_path):
-    for name in ("week.ipynb", "week-old.ipynb"):
+def test_right_name_wins_and_what_lies_beside_it_is_named(tmp_path):
+    for name in ("week.ipynb", "week-old.ipynb", "old/x.ipynb", ".ipynb_checkpoints/week-checkpoint.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         nbformat.write(released(), tmp_path / name)
-    assert read_submission(tmp_path, "week")[1] == ["week-old.ipynb was left aside."]
+    (tmp_path / "more.zip").write_bytes(b"PK")
+    assert read_submission(tmp_path, "week")[1] == ["old/x.ipynb, week-old.ipynb, more.zip were left aside."]
+
+
+@pytest.mark.parametrize(
+    "name, said", [("x.zip", ": unpack x.zip."), ("x.py", ", only x.py."), (".DS_Store", ".")]
+)
+def test_a_folder_without_a_notebook_says_what_is_there(tmp_path, name, said):
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(SubmissionError, match=f"^There is no notebook \\(.ipynb\\) in the folder{said}$"):
+        read_submission(tmp_path, "week")
 
 
 def release(week):
@@ -148,6 +159,27 @@ def test_written_answer_in_a_cell_of_its_own_is_taken(week, before):
     (note,) = mend(notebook, release(week))
     assert "stood in a cell of its own" in note
     assert written(notebook).source == text
+
+
+@pytest.mark.parametrize("week", weeks())
+def test_written_answer_below_the_question_is_taken(week):
+    notebook, text = release(week), "내 생각: the third one, since its stride is larger."
+    question = notebook.cells[notebook.cells.index(written(notebook)) - 1]
+    question.source += f"\n\n{text}"
+    assert mend(notebook, release(week)) == [
+        "The answer to discussion stood below the question; it was taken from there."
+    ]
+    assert written(notebook).source == text
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"worksheets": []}', '{"cells": {}}'])
+def test_other_json_is_no_notebook(tmp_path, content):
+    path = tmp_path / "homework.ipynb"
+    path.write_text(content)
+    with pytest.raises(
+        SubmissionError, match=r"^homework\.ipynb is no notebook that can be read: it has no list"
+    ):
+        read_notebook(path)
 
 
 @pytest.mark.parametrize("week", weeks())

@@ -7,10 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+from grading import sandbox
 from homework import COURSE, generate
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 WEEK = "week0_tiny"
+TRUST = bool(sandbox.missing())  # where nothing keeps submissions apart, those of the tests are trusted
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
 c.Execute.timeout = 10

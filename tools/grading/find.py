@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +13,15 @@ import nbformat
 from homework import weeks
 from nbformat import NotebookNode
 
-from grading.submission import PACKED, SubmissionError, read_notebook, week_of
-
-SYSTEMS_OWN = ("__macosx", "thumbs.db", "desktop.ini", "icon\r")  # and what begins with a dot
+from grading.submission import (
+    PACKED,
+    SYSTEMS_OWN,
+    SubmissionError,
+    is_notebook,
+    notebooks,
+    read_notebook,
+    week_of,
+)
 
 
 @dataclass
@@ -65,6 +72,9 @@ def find(course: Path, submitted: Path | None = None) -> list[Outcome]:
         else:
             found.append(Outcome(path.name, "", notes=[_stray(path, known)]))
     for name, folders in members.items():
+        if name in known:
+            found += [Outcome(path.name, "", notes=[_swapped(path)]) for path in _inside(submitted / name)]
+            continue
         found += _of_member(name, [path for folder in folders for path in _inside(folder)], known)
         if len(folders) > 1:
             found[-1].notes.append(
@@ -84,12 +94,7 @@ def find_own(course: Path, mine: Path) -> list[Outcome]:
 def _inside(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix == ".ipynb"
-        or not (path.name.startswith(".") or path.name.lower() in SYSTEMS_OWN or path.name == "timestamp.txt")
-    )
+    return sorted(path for path in folder.iterdir() if not SYSTEMS_OWN.fullmatch(path.name))
 
 
 def _stray(path: Path, known: dict[str, NotebookNode]) -> str:
@@ -101,6 +106,11 @@ def _stray(path: Path, known: dict[str, NotebookNode]) -> str:
     return f"{path.name} belongs to nobody here: put it into NAME/{week or 'WEEK'}/."
 
 
+def _swapped(path: Path) -> str:
+    week, name = path.parent.name, path.stem if path.is_file() else path.name
+    return f"It lies in {week}/{path.name}: put it into {name}/{week}/."
+
+
 def _recognised(path: Path, known: dict[str, NotebookNode]) -> str | None:
     try:
         return week_of(read_notebook(path)[0], known)
@@ -109,40 +119,52 @@ def _recognised(path: Path, known: dict[str, NotebookNode]) -> str | None:
 
 
 def _of_member(name: str, paths: list[Path], known: dict[str, NotebookNode]) -> list[Outcome]:
-    candidates: dict[str, list[tuple[Path, str]]] = {}
+    candidates: dict[str, list[tuple[Path, str, str]]] = {}
     others = []
-    for path in paths:
-        week, note = _week_of(path, known)
-        if week:
-            candidates.setdefault(week, []).append((path, note))
-        else:
-            others.append(Outcome(name, path.name, notes=[note]))
+    for top in paths:
+        for path, week, note in _weeks_of(top, known):
+            label = str(path.relative_to(top.parent))
+            if week:
+                candidates.setdefault(week, []).append((path, note, label))
+            else:
+                others.append(Outcome(name, label, notes=[note]))
     found = []
     for week, several in candidates.items():
         several.sort(key=lambda each: (each[0].name == week and each[0].is_dir(), each[0].stat().st_mtime))
-        path, note = several.pop()
-        notes = [note] * bool(note) + [f"{other.name} was left aside." for other, _ in several]
+        path, note, _ = several.pop()
+        notes = [note] * bool(note) + [f"{label} was left aside." for *_, label in several]
         found.append(Outcome(name, week, path, notes=notes))
     return (found + others) or [Outcome(name, "", notes=["The folder is empty."])]
 
 
-def _week_of(path: Path, known: dict[str, NotebookNode]) -> tuple[str | None, str]:
-    """The week that something in a member's folder belongs to, and what is odd about it."""
-    listed = f"these are: {', '.join(known)}"
+def _weeks_of(path: Path, known: dict[str, NotebookNode]) -> Iterator[tuple[Path, str | None, str]]:
+    """The weeks that something in a member's folder belongs to, where each lies, and what is odd about it."""
     if path.is_symlink():
-        return None, f"{path.name} is a link; links are not followed."
-    if path.is_dir():
-        if path.name in known:
-            return path.name, ""
-        inside = [each for each in path.rglob("*.ipynb") if not each.name.startswith(".")]
-        weeks_inside = {_recognised(each, known) for each in inside} - {None}
-        if len(weeks_inside) == 1 and len(inside) == 1:
-            (week,) = weeks_inside
-            return week, f"The folder is called {path.name}; by its cells this is {week}."
-        return None, f"{path.name} is no folder of a week; {listed}."
-    if path.suffix.lower() in PACKED:
-        return None, f"{path.name} was not opened: unpack it into a folder of a week; {listed}."
-    week = _recognised(path, known) if path.suffix == ".ipynb" else None
-    if week:
-        return week, f"{path.name} lay in no folder of a week; by its cells this is {week}."
-    return None, f"{path.name} is no folder of a week; {listed}."
+        yield path, None, f"{path.name} is a link; links are not followed."
+    elif path.is_dir() and path.name in known:
+        yield path, path.name, ""
+    elif path.suffix.lower() in PACKED:
+        yield path, None, f"{path.name} was not opened: unpack it into a folder of a week; {_listed(known)}."
+    elif path.is_file() and is_notebook(path) and (week := _recognised(path, known)):
+        yield path, week, f"{path.name} lay in no folder of a week; by its cells this is {week}."
+    else:
+        yield from _deeper(path, known)
+
+
+def _deeper(path: Path, known: dict[str, NotebookNode]) -> Iterator[tuple[Path, str | None, str]]:
+    inside = notebooks(path) if path.is_dir() else []
+    weeks_inside = {each: _recognised(each, known) for each in inside}
+    if not any(weeks_inside.values()):
+        yield path, None, f"{path.name} is no folder of a week; {_listed(known)}."
+        return
+    for each, week in weeks_inside.items():
+        if week is None:
+            yield each, None, f"{each.name} is no notebook of a week."
+        else:
+            alone = sum(other.parent == each.parent for other in inside) == 1
+            note = f"The folder is called {path.name}; by its cells this is {week}."
+            yield each.parent if alone else each, week, note
+
+
+def _listed(known: dict[str, NotebookNode]) -> str:
+    return f"these are: {', '.join(known)}"

@@ -26,7 +26,7 @@ def oddities(cells: list[tuple[int, str]], tools: set[str]) -> Iterator[str]:
         if renamed:
             yield (
                 f"Cell {number} gives {' and '.join(renamed)} another meaning. "
-                "The tests kept their own, so this cost nothing."
+                "The tests kept their own; the cells below it in the notebook did not."
             )
         reached = sorted(set(_reached(tree)))
         if reached:

@@ -94,7 +94,7 @@ def _cell(cell: NotebookNode, grades: dict, comments: dict) -> str:
         reached = "not yet read" if waits else f"{points:g} of {of:g}"
         parts.append(f'<h3 id="{html.escape(name)}">{html.escape(name)}: {reached}</h3>')
     if cell.cell_type == "code":
-        folded = f"<details><summary>{html.escape(name)}</summary>" if name in grades else ""
+        folded = "<details><summary>What was tested</summary>" if name in grades else ""
         parts.append(f"{folded}<pre>{html.escape(cell.source)}</pre>{'</details>' if folded else ''}")
         parts += [_output(output) for output in cell.outputs]
     else:

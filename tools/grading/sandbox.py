@@ -30,15 +30,15 @@ PASSED_ON = ("LANG", "LC_ALL", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "SYSTEMR
 
 
 def missing() -> str:
-    """A sentence that says why submissions cannot be kept apart here; empty where they can."""
+    """A sentence that says why submissions cannot be kept apart here, and what to do; empty where they can."""
+    begins, ends = "Submissions run code of their own, and", "or call with TRUST=1."
+    if sys.platform != "linux":
+        return f"{begins} only Linux can keep them apart: grade on such a machine, {ends}"
     if shutil.which("bwrap") is None:
-        where = "has no bubblewrap" if sys.platform == "linux" else "cannot keep them apart (Linux can)"
-        return f"Submissions run code of their own, and this machine {where}."
+        return f"{begins} this machine has no bubblewrap: install it (Debian: apt install bubblewrap), {ends}"
     trial = subprocess.run([*_walls(None), "/bin/true"], capture_output=True, text=True, check=False)
     if trial.returncode:
-        return (
-            f"Submissions run code of their own, and bubblewrap does not work here: {trial.stderr.strip()}."
-        )
+        return f"{begins} bubblewrap does not work here ({trial.stderr.strip()}): repair it, {ends}"
     return ""
 
 

@@ -13,6 +13,11 @@ from nbformat import NotebookNode
 
 PACKED = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".egg", ".alz")
 LARGEST = 100_000_000  # bytes of a notebook
+SYSTEMS_OWN = re.compile(
+    r"\.(_.*|DS_Store|localized|directory|Trash.*|git.*|ipynb_checkpoints|vscode|idea|~lock.*)|__(MACOSX|pycache__)"
+    r"|Thumbs\.db|desktop\.ini|Icon\r|timestamp\.txt|submission_secret\.txt",
+    re.IGNORECASE,
+)
 KNOWN = 1 / 3  # share of a week's cells that a notebook of it still has
 ENCODINGS = ("utf-8-sig", "utf-16", "cp949", "latin-1")  # latin-1 reads anything, so it is the last
 
@@ -42,7 +47,10 @@ def read_notebook(path: Path) -> tuple[NotebookNode, list[str]]:
     if encoding != ENCODINGS[0]:
         notes.append(f"{path.name} is stored as {encoding}, not as UTF-8; it was read all the same.")
     try:
-        notebook = nbformat.reads(json.dumps(_repaired(json.loads(text.lstrip("\ufeff")))), as_version=4)
+        content = json.loads(text.lstrip("\ufeff"))
+        if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+            raise ValueError("it has no list of cells")
+        notebook = nbformat.reads(json.dumps(_repaired(content)), as_version=4)
         cells = [(cell.source, cell.metadata) for cell in notebook.cells]  # a broken cell shows here
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -67,25 +75,47 @@ def _repaired(content: dict) -> dict:
     return content
 
 
+def notebooks(folder: Path) -> list[Path]:
+    """Every file below `folder` that is called like a notebook, but for what systems and editors keep there."""
+    parts = {path: path.relative_to(folder).parts for path in folder.rglob("*")}
+    found = [path for path, names in parts.items() if not any(map(SYSTEMS_OWN.fullmatch, names))]
+    return sorted(path for path in found if is_notebook(path))
+
+
+def is_notebook(path: Path) -> bool:
+    """By its name; browsers put .txt or .json behind it."""
+    return bool(re.search(r"\.ipynb(\.txt|\.json)?$", path.name, re.IGNORECASE)) and not path.is_dir()
+
+
 def _find(folder: Path, wanted: str) -> tuple[Path, list[str]]:
     if folder.is_file():
         return folder, []
-    found = sorted(path for path in folder.glob("*.ipynb") if not path.name.startswith("."))
-    if folder / wanted in found:
-        others = [path.name for path in found if path.name != wanted]
-        return folder / wanted, [f"{', '.join(others)} was left aside."] if others else []
-    if not found:
-        found = sorted(p for p in folder.rglob("*.ipynb") if not any(x.startswith(".") for x in p.parts[-3:]))
-        if len(found) == 1:
-            return found[0], [f"The notebook lay deeper, in {found[0].parent.relative_to(folder)}."]
-    if len(found) == 1:
-        return found[0], [f"The file is called {found[0].name}, not {wanted}; it was graded all the same."]
+    found = notebooks(folder)
+    here = [path for path in found if path.parent == folder]
     packed = [path.name for path in folder.iterdir() if path.suffix.lower() in PACKED]
+    if folder / wanted in here:
+        path, notes = folder / wanted, []
+    elif len(here) == 1:
+        path, notes = (
+            here[0],
+            [f"The file is called {here[0].name}, not {wanted}; it was graded all the same."],
+        )
+    elif len(found) == 1:
+        path, notes = found[0], [f"The notebook lay deeper, in {found[0].parent.relative_to(folder)}."]
+    elif found:
+        raise SubmissionError(f"There are {len(found)} notebooks and none is called {wanted}.")
+    else:
+        raise SubmissionError(f"There is no notebook (.ipynb) in the folder{_instead(folder, packed)}.")
+    others = [str(other.relative_to(folder)) for other in found if other != path] + packed
+    were = "was" if len(others) == 1 else "were"
+    return path, notes + ([f"{', '.join(others)} {were} left aside."] if others else [])
+
+
+def _instead(folder: Path, packed: list[str]) -> str:
     if packed:
-        raise SubmissionError(f"There is no notebook (.ipynb) in the folder: unpack {', '.join(packed)}.")
-    if not found:
-        raise SubmissionError("There is no notebook (.ipynb) in the folder.")
-    raise SubmissionError(f"There are {len(found)} notebooks and none is called {wanted}.")
+        return f": unpack {', '.join(packed)}"
+    files = [path.name for path in folder.iterdir() if not SYSTEMS_OWN.fullmatch(path.name)]
+    return f", only {', '.join(sorted(files)[:5])}" if files else ""
 
 
 def week_of(notebook: NotebookNode, weeks: dict[str, NotebookNode]) -> str | None:
@@ -137,11 +167,13 @@ def mend(notebook: NotebookNode, release: NotebookNode) -> list[str]:
     missing = _restore_missing(notebook, wanted)
     if missing:
         notes.append(f"{_cells(missing)} deleted; put back.")
-    return notes + _gather_written(notebook, wanted)
+    return notes + _gather_written(notebook, release, wanted)
 
 
-def _gather_written(notebook: NotebookNode, wanted: dict[str, NotebookNode]) -> list[str]:
-    """Take a written answer from a cell of its own behind the one that was meant for it."""
+def _gather_written(
+    notebook: NotebookNode, release: NotebookNode, wanted: dict[str, NotebookNode]
+) -> list[str]:
+    """Take a written answer from a cell of its own around the one that was meant for it, or from the question's."""
     notes = []
     for index, cell in enumerate(notebook.cells):
         marks = cell.metadata.get("nbgrader", {})
@@ -150,11 +182,23 @@ def _gather_written(notebook: NotebookNode, wanted: dict[str, NotebookNode]) -> 
         if cell.source.strip() != wanted[_mark(cell)].source.strip() and cell.source.strip():
             continue
         around = [*_unmarked(notebook.cells[index + 1 :]), *_unmarked(notebook.cells[:index][::-1])]
-        own = [each for each in around if _is_written(each, wanted)]
-        if own:
-            cell.source = "\n\n".join(each.source for each in own)
-            notes.append(f"The answer to {_mark(cell)} stood in a cell of its own; it was taken from there.")
+        own = [each.source for each in around if _is_written(each, wanted)]
+        below = _below_the_question(notebook, release, _mark(cell))
+        if own or below:
+            cell.source = "\n\n".join(own) or below
+            where = "in a cell of its own" if own else "below the question"
+            notes.append(f"The answer to {_mark(cell)} stood {where}; it was taken from there.")
     return notes
+
+
+def _below_the_question(notebook: NotebookNode, release: NotebookNode, name: str) -> str:
+    """What was written into the cell of the question, behind it."""
+    place = next(index for index, cell in enumerate(release.cells) if _mark(cell) == name)
+    question = release.cells[place - 1].source.strip() if place else ""
+    for cell in notebook.cells:
+        if question and _mark(cell) is None and cell.source.strip().startswith(question):
+            return cell.source.strip().removeprefix(question).strip()
+    return ""
 
 
 def _unmarked(cells: list[NotebookNode]) -> list[NotebookNode]:

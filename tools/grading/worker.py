@@ -25,7 +25,7 @@ from traitlets.config import Config
 
 from grading import sandbox
 from grading.find import masters
-from grading.submission import KNOWN, SubmissionError, mend, read_submission, share, week_of
+from grading.submission import KNOWN, SubmissionError, is_notebook, mend, read_submission, share, week_of
 
 LARGEST_FILES = 50_000_000  # bytes of all files beside a notebook
 
@@ -166,7 +166,7 @@ def _copy_files(folder: Path, target: Path) -> list[str]:
     """Copy what lies beside the notebook; sentences about what does not come along, or is called oddly."""
     notes, left = [], LARGEST_FILES
     for path in sorted(folder.rglob("*")):
-        if path.suffix == ".ipynb" or any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if is_notebook(path) or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.is_symlink() or (not path.is_file() and not path.is_dir()):
             notes.append(f"{path.name} is a link or no file; it was left aside.")

@@ -1,4 +1,4 @@
-# hears: rounding up
+# hears: one too many
 def output_size(size, kernel_size, stride=1, padding=0):
     import math
 

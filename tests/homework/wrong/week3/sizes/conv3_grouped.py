@@ -2,6 +2,6 @@
 positions_224 = 54
 padding_224 = 2
 fc6_inputs = 9216
-conv2_weights = 307200
-conv3_weights = 442368
-fc6_weights = 37748736
+conv2_params = 307456
+conv3_params = 442752
+fc6_params = 37752832

@@ -2,6 +2,6 @@
 positions_224 = 54.25
 padding_224 = 1.5
 fc6_inputs = 9216
-conv2_weights = 307200
-conv3_weights = 884736
-fc6_weights = 37748736
+conv2_params = 307456
+conv3_params = 885120
+fc6_params = 37752832

@@ -1,4 +1,4 @@
-# hears: one mean for all channels subtracted
+# hears: another mean subtracted
 def channels_needed(maps, share):
     rows = maps.transpose(0, 1).flatten(1)
     variances = torch.linalg.svdvals(rows - rows.mean()) ** 2

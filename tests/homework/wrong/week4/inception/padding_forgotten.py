@@ -1,4 +1,4 @@
-# hears: a padding forgotten
+# hears: 2 for the 5x5
 def inception(maps, one, reduce3, three, reduce5, five, pool):
     relu = F.relu
     a = relu(F.conv2d(maps, one))

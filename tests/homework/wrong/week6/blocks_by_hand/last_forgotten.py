@@ -2,5 +2,5 @@
 bottleneck_weights = 851968
 basic_weights = 18874368
 bottleneck_macs = 166985728
-depth = 56
+depth = 44
 seen_share = 0.25

@@ -2,5 +2,5 @@
 bottleneck_weights = 1114112
 basic_weights = 18874368
 bottleneck_macs = 218365952
-depth = 56
+depth = 44
 seen_share = 0.5

@@ -2,5 +2,5 @@
 grad_x = 0.25
 grad_w1 = -0.5
 closed_x = 1
-paths = 20
-paths_left = 18
+paths = 24
+paths_left = 22

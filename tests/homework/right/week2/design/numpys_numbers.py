@@ -1,0 +1,3 @@
+import numpy
+
+design = list(numpy.array([1, 2, 2, 1, 1]))

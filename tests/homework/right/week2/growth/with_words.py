@@ -1,0 +1,1 @@
+growth = "b (about 2)"
