@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import unquote, urldefrag
+from urllib.parse import unquote, urldefrag, urlencode
 
 import labdriver
 import nbformat
@@ -50,6 +50,15 @@ def live(page, selector: str = "course-explorer"):
         timeout=120_000,
     )
     return page.evaluate("selector => document.querySelector(selector).shown", selector)
+
+
+def follow(e: Explorer, name: str, shown: dict) -> dict:
+    """Move the kernel's control where the page's went; returns what the page shows."""
+    taken, widget = next(c["value"] for c in shown["controls"] if c["name"] == name), e.controls[name]
+    if hasattr(widget, "options"):
+        taken = [o[1] if isinstance(o, tuple) else o for o in widget.options][taken]
+    widget.value = taken
+    return shown
 
 
 class Page(HTMLParser):
@@ -184,12 +193,8 @@ def test_an_explorer_draws_what_the_kernel_draws(name, visit, data):
                 value = round(value, 1) if isinstance(control["step"], float) else value
             page.evaluate("move => document.querySelector('course-explorer').move(...move)", [chosen, value])
         shown = live(page)
-        taken = next(c["value"] for c in shown["controls"] if c["name"] == chosen)
-        widget = e.controls[chosen]
-        if hasattr(widget, "options"):
-            taken = [o[1] if isinstance(o, tuple) else o for o in widget.options][taken]
-        widget.value = taken
-        assert shown["svg"] == e.svg, (number, chosen, taken)
+        follow(e, chosen, shown)
+        assert shown["svg"] == e.svg, (number, chosen)
         assert shown["problem"] == (e.problem or "")
         assert {c["name"] for c in shown["controls"] if c["marked"]} == set(e.marked)
 
@@ -248,16 +253,71 @@ def test_explorers_of_a_page_do_not_disturb_each_other(visit):
     assert len(ids) == len(set(ids)) > 0
 
 
-def test_effective_fields_are_there_for_the_middle_unit_and_else_the_page_says_so(visit, data):
-    layer = MEASURED["layers/ResNet-18"]["layers"][4]
-    link = f"network=ResNet-18&effective=effective%2C+untrained&layer={layer[1]}"
-    middle = layer[2][1] // 2
-    page = visit.open(f"explorers/receptive_field.html#{link}&row={middle}&column={middle}")
-    shown = live(page)
+@pytest.mark.parametrize(
+    "network, effective", [("ResNet-18", "untrained"), ("EfficientNet-Lite0", "trained")]
+)
+def test_effective_fields_are_there_for_the_middle_unit_and_else_the_page_says_so(
+    visit, data, network, effective
+):
+    layer = MEASURED[f"layers/{network}"]["layers"][4]
+    settings = {
+        "photo": "chelsea",
+        "network": network,
+        "effective": f"effective, {effective}",
+        "layer": layer[1],
+    }
+    settings |= {"row": layer[2][1] // 2, "column": layer[2][2] // 2}
+    page = visit.open(f"explorers/receptive_field.html#{urlencode(settings)}")
+    shown, known = live(page), SiteData()
+    begin = f"effective/chelsea/{network}/"  # the page fetches these together, so they are all in the curve
+    fields = json.loads((ROOT / "site" / "data" / "effective.json").read_text())
+    known.update({key: found for key, found in fields.items() if key.startswith(begin)})
+    assert shown["svg"] == kernel("receptive_field", known, **settings).svg
     assert shown["note"] == "" and "effective field</title>" in shown["svg"]
     page.evaluate("document.querySelector('course-explorer').move('row', 0)")
     shown = live(page)
     assert "middle unit" in shown["note"] and "being measured" not in shown["svg"]
+    said = {**settings, "row": 0, "effective": "theoretical only"}
+    assert shown["svg"] == kernel("receptive_field", known, **said).svg
+
+
+def test_a_finger_moves_every_explorer(visit, data):
+    """All on one page: a tap on each slider and each switch, a choice, and the play button."""
+    page = visit.open("explorers/conv.html", width=390, has_touch=True, is_mobile=True)
+    live(page)
+    for name in NAMES:
+        page.evaluate(
+            """name => { const other = document.createElement("course-explorer");
+                        other.setAttribute("name", name);
+                        document.querySelector("article").replaceChildren(other); }""",
+            name,
+        )
+        page.locator("course-explorer button.start").tap()
+        shown, e = live(page), kernel(name, data)
+        for control in shown["controls"]:
+            if control["name"] == "effective":
+                continue
+            row = page.locator(f'course-explorer [name="{control["name"]}"]')
+            if control["kind"] == "choice":
+                row.select_option(index=len(control["options"]) - 1)  # the list itself is the phone's own
+            elif control["kind"] == "switch":
+                row.tap()
+            else:
+                box = row.bounding_box()
+                assert box["height"] >= 24  # as WCAG 2.2 asks of a target
+                row.tap(position={"x": 0.8 * box["width"], "y": box["height"] / 2})
+            shown = follow(e, control["name"], live(page))
+            assert shown["svg"] == e.svg, (name, control["name"])
+        if shown["play"]:
+            page.get_by_role("button", name=f"play {shown['play']}").tap()
+            page.get_by_role("button", name="pause").tap()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+# What the slide shows ends above the deck's lower edge; what is longer scrolls in there.
+INSIDE = """(() => { const end = document.querySelector(".slides").getBoundingClientRect().bottom + 1;
+  return [...document.querySelectorAll("section.present .body, section.present img")].every(
+    part => part.getBoundingClientRect().bottom <= end); })()"""
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6])
@@ -266,7 +326,8 @@ def test_a_deck_from_its_first_slide_to_its_last(visit, number):
     page.wait_for_function("() => window.Reveal?.isReady()")
     count = page.evaluate("Reveal.getTotalSlides()")
     assert 25 <= count <= 35
-    for _ in range(count - 1):
+    for shown in range(1, count + 1):
+        assert page.evaluate(INSIDE), f"slide {shown} is larger than the screen"
         page.keyboard.press("ArrowRight")
     assert page.evaluate("Reveal.isLastSlide()")
     assert page.evaluate("document.querySelectorAll('aside.notes').length") > count / 3
