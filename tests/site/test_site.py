@@ -13,6 +13,7 @@ import labdriver
 import nbformat
 import pytest
 
+from course_utils.explorers import svg
 from course_utils.explorers.base import Explorer
 from course_utils.explorers.measured import MEASURED
 
@@ -50,6 +51,21 @@ def live(page, selector: str = "course-explorer"):
         timeout=120_000,
     )
     return page.evaluate("selector => document.querySelector(selector).shown", selector)
+
+
+def put(page, name: str, link: str = "") -> dict:
+    """A fresh explorer in the place of the page's, opened with the settings of a link; returns what it shows."""
+    page.evaluate(
+        """([name, link]) => {
+            history.replaceState(null, "", link ? "#" + link : location.pathname);
+            const fresh = document.createElement("course-explorer");
+            fresh.setAttribute("name", name);
+            fresh.setAttribute("live", "");
+            document.querySelector("course-explorer").replaceWith(fresh);
+        }""",
+        [name, link],
+    )
+    return live(page)
 
 
 def follow(e: Explorer, name: str, shown: dict) -> dict:
@@ -149,7 +165,7 @@ def test_every_page_reads_well_on_a_phone(site, visit, theme):
         ]
     faults = []
     for path in pages:
-        page = visit.open(path, width=390, theme=theme)
+        page = visit.open(path, width=390, theme=theme, python="conv" in path)
         if page.evaluate("document.documentElement.scrollWidth") > 390:
             faults.append(f"{path} scrolls sideways")
         if not re.search("lectures/|01|conv|week1|^[^/]*$", path):
@@ -168,11 +184,13 @@ def test_every_page_reads_well_on_a_phone(site, visit, theme):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_explorer_draws_what_the_kernel_draws(name, visit, data):
-    page, e, generator = visit.open(f"explorers/{name}.html"), kernel(name, data), random.Random(name)
-    stored = page.locator("course-explorer svg").first.inner_html()
-    assert re.search(r"<title>(.*?)</title>", stored)[1] == re.search(r"<title>(.*?)</title>", e.svg)[1]
-    shown = live(page)
+def test_an_explorer_draws_what_the_kernel_draws(name, site, workbench, data):
+    page, e, generator = workbench, kernel(name, data), random.Random(name)
+    stored = re.search(
+        r"<course-explorer.*?>(<svg.*?</svg>)", (site / "explorers" / f"{name}.html").read_text()
+    )
+    assert re.sub(r"stored-\d+", svg.UNIQUE, stored[1]) == e.svg
+    shown = put(page, name)
     assert shown["svg"] == e.svg
     for number in range(40):
         movable = [c for c in shown["controls"] if c["name"] != "effective"]
@@ -209,21 +227,20 @@ def test_a_link_opens_in_its_state_and_odd_settings_do_nothing(visit, data):
     assert page.locator("course-explorer img").count() == 0
     page.evaluate("document.querySelector('course-explorer').move('stride', 3)")
     live(page)
-    again = visit.open("explorers/conv.html" + page.evaluate("location.hash"))
-    assert live(again)["svg"] == kernel("conv", data, stride=3, dilation=3).svg
+    again = put(page, "conv", page.evaluate("location.hash.slice(1)"))
+    assert again["svg"] == kernel("conv", data, stride=3, dilation=3).svg
 
 
-def test_an_impossible_setting_shows_its_sentence_and_the_way_out(visit, data):
-    page = visit.open("explorers/conv.html#size=4")
-    shown, e = live(page), kernel("conv", data, size=4)
+def test_an_impossible_setting_shows_its_sentence_and_the_way_out(workbench, data):
+    page, shown, e = workbench, put(workbench, "conv", "size=4"), kernel("conv", data, size=4)
     assert e.problem and shown["svg"] == e.svg and shown["problem"] == e.problem
     marked = page.locator("course-explorer label.marked input").evaluate_all("all => all.map(i => i.name)")
     assert set(marked) == set(e.marked) != set()
 
 
-def test_presets_and_the_play_button(visit, data):
-    page = visit.open("explorers/conv.html")
-    live(page)
+def test_presets_and_the_play_button(workbench, data):
+    page = workbench
+    put(page, "conv")
     page.locator('course-explorer select[name="preset"]').select_option(label="ResNet stem")
     page.wait_for_function(
         "() => document.querySelector('course-explorer').shown.svg.includes('kernel_size=7')"
@@ -257,7 +274,7 @@ def test_explorers_of_a_page_do_not_disturb_each_other(visit):
     "network, effective", [("ResNet-18", "untrained"), ("EfficientNet-Lite0", "trained")]
 )
 def test_effective_fields_are_there_for_the_middle_unit_and_else_the_page_says_so(
-    visit, data, network, effective
+    workbench, network, effective
 ):
     layer = MEASURED[f"layers/{network}"]["layers"][4]
     settings = {
@@ -267,8 +284,7 @@ def test_effective_fields_are_there_for_the_middle_unit_and_else_the_page_says_s
         "layer": layer[1],
     }
     settings |= {"row": layer[2][1] // 2, "column": layer[2][2] // 2}
-    page = visit.open(f"explorers/receptive_field.html#{urlencode(settings)}")
-    shown, known = live(page), SiteData()
+    page, shown, known = workbench, put(workbench, "receptive_field", urlencode(settings)), SiteData()
     begin = f"effective/chelsea/{network}/"  # the page fetches these together, so they are all in the curve
     fields = json.loads((ROOT / "site" / "data" / "effective.json").read_text())
     known.update({key: found for key, found in fields.items() if key.startswith(begin)})
@@ -286,14 +302,7 @@ def test_a_finger_moves_every_explorer(visit, data):
     page = visit.open("explorers/conv.html", width=390, has_touch=True, is_mobile=True)
     live(page)
     for name in NAMES:
-        page.evaluate(
-            """name => { const other = document.createElement("course-explorer");
-                        other.setAttribute("name", name);
-                        document.querySelector("article").replaceChildren(other); }""",
-            name,
-        )
-        page.locator("course-explorer button.start").tap()
-        shown, e = live(page), kernel(name, data)
+        shown, e = put(page, name), kernel(name, data)
         for control in shown["controls"]:
             if control["name"] == "effective":
                 continue

@@ -166,5 +166,5 @@ def deck(lecture: Lecture) -> str:
 def _section(slide: Slide) -> str:
     head = f"<h2>{render(slide.section).strip()[3:-4]}</h2>" if slide.section else ""
     notes = f'<aside class="notes">{"".join(slide.notes)}</aside>' if slide.notes else ""
-    shown = f'<div class="slide">{head}<div class="body">{slide.html}</div></div>'
+    shown = f'<div class="slide">{head}<div class="body" tabindex="0">{slide.html}</div></div>'
     return f'<section class="{slide.kind}">{shown}{notes}</section>'
