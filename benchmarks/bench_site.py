@@ -1,4 +1,4 @@
-"""The site: building it, what a reader waits for and fetches, and a move beside the same move in JupyterLab's kernel.
+"""The site: building it, what a reader waits for and fetches, and a move beside the same move in JupyterLab.
 
 Pages come from a local server that does not compress; bytes are given as a compressing host would send them.
 """
@@ -15,12 +15,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import nbformat
 from bench_table import ROOT, attempt, progress, row
+from nbformat.v4 import new_code_cell, new_notebook
 
 sys.path.append(str(ROOT / "tools"))
-from labdriver import open_browser
+from labdriver import LabPage, LabServer, open_browser
 
-MOVES = 200
+MOVES, KEYS = 200, 30
 LECTURE = "lectures/01_image_classification.html"
 PICTURES = (".webp", ".jpeg", ".png", ".svg")
 # Moves a slider up and down and waits for each picture to be in the page.
@@ -34,6 +36,16 @@ MOVE = """async moves => {
     times.push(performance.now() - start);
   }
   return times;
+}"""
+# Notes in `waits` the milliseconds from each key to the next change of the picture.
+WATCH = """picture => {
+  window.waits = [];
+  let start = null;
+  addEventListener("keydown", () => { start = performance.now(); }, true);
+  new MutationObserver(() => {
+    if (start !== null) window.waits.push(performance.now() - start);
+    start = null;
+  }).observe(picture, { childList: true, subtree: true, attributes: true });
 }"""
 
 
@@ -101,6 +113,36 @@ def explorer(browser, base: str) -> Iterator[dict]:
     )
     moves = page.evaluate(MOVE, MOVES)
     yield row("A move of conv_explorer in the page", statistics.median(moves), unit="ms", goal="ours <= 16")
+    page.evaluate(f"({WATCH})(document.querySelector('course-explorer').picture)")
+    ours = key_to_picture(page, page.locator('course-explorer input[name="padding"]'))
+    what = "conv_explorer: from a key to the picture, in the page; theirs: in JupyterLab"
+    yield row(what, ours, in_jupyterlab(browser), unit="ms", goal="ours <= 16")
+
+
+def key_to_picture(page, slider) -> float:
+    """Median milliseconds from an arrow key on a slider to the next picture."""
+    slider.focus()
+    for n in range(KEYS):
+        page.keyboard.press("ArrowLeft" if n % 2 else "ArrowRight")
+        page.wait_for_function("n => window.waits.length > n", arg=n)
+    return statistics.median(page.evaluate("window.waits"))
+
+
+def in_jupyterlab(browser) -> float:
+    """The same of the explorer in a notebook."""
+    source = "from course_utils.explorers import conv_explorer\n\nconv_explorer()"
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = Path(folder, "one.ipynb")
+        nbformat.write(new_notebook(cells=[new_code_cell(source)]), notebook)
+        with LabServer([notebook]) as server:
+            lab = LabPage(browser, server)
+            lab.open_notebook(notebook.name)
+            lab.run_cells([0])
+            lab.page.locator(".widget-html:has(svg)").evaluate(WATCH)
+            padding = lab.page.locator(".widget-hslider", has_text="padding").get_by_role("slider")
+            found = key_to_picture(lab.page, padding)
+            lab.close()
+    return found
 
 
 def rows() -> Iterator[dict]:

@@ -34,7 +34,7 @@ class Visit:
     def __init__(self, browser, base: str) -> None:
         self.browser, self.base, self.faults, self.contexts = browser, base, [], []
 
-    def open(self, path: str, width: int = 1280, theme: str = "light", **options):
+    def open(self, path: str, width: int = 1280, theme: str = "light", python: bool = True, **options):
         context = self.browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=theme, **options
         )
@@ -44,6 +44,8 @@ class Visit:
         page.on("console", lambda m: m.type == "error" and self.faults.append(f"{path}: {m.text}"))
         page.on("pageerror", lambda error: self.faults.append(f"{path}: {error}"))
         page.on("request", lambda request: self.check(path, request.url))
+        if not python:  # its file never comes, which a page bears
+            page.route("**/*.wasm", lambda route: None)
         page.goto(path if "://" in path else self.base + path)
         return page
 
@@ -75,4 +77,12 @@ def visit(browser, base):
     """`visit.open("index.html", width=390)`; at the end nothing may have gone wrong."""
     visit = Visit(browser, base)
     yield visit
+    visit.close()
+
+
+@pytest.fixture(scope="session")
+def workbench(browser, base):
+    """A page on which Python has started, once for all tests that `put` an explorer there."""
+    visit = Visit(browser, base)
+    yield visit.open("explorers/conv.html")
     visit.close()

@@ -65,7 +65,7 @@ def heat(uri: str) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["tables", "layers", "photos", "signals", "guesses", "effective"])
+@pytest.mark.parametrize("kind", site_data.EXPORTED)
 def test_the_sites_data_are_what_torch_measures(kind):
     """A random part of each file; `python tools/site_data.py` makes them all anew."""
     found, generator = json.loads((DATA / f"{kind}.json").read_text()), random.Random(kind)
@@ -86,6 +86,7 @@ def test_the_sites_data_are_what_torch_measures(kind):
             assert found[key] == json.loads(json.dumps(MEASURED[key]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", site_data.EXPORTED)
 def test_the_sites_data_have_all_that_the_explorers_offer(kind):
     assert set(site_data.EXPORTED[kind]()) == set(json.loads((DATA / f"{kind}.json").read_text()))

@@ -7,12 +7,13 @@ import re
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import unquote, urldefrag
+from urllib.parse import unquote, urldefrag, urlencode
 
 import labdriver
 import nbformat
 import pytest
 
+from course_utils.explorers import svg
 from course_utils.explorers.base import Explorer
 from course_utils.explorers.measured import MEASURED
 
@@ -50,6 +51,30 @@ def live(page, selector: str = "course-explorer"):
         timeout=120_000,
     )
     return page.evaluate("selector => document.querySelector(selector).shown", selector)
+
+
+def put(page, name: str, link: str = "") -> dict:
+    """A fresh explorer in the place of the page's, opened with the settings of a link; returns what it shows."""
+    page.evaluate(
+        """([name, link]) => {
+            history.replaceState(null, "", link ? "#" + link : location.pathname);
+            const fresh = document.createElement("course-explorer");
+            fresh.setAttribute("name", name);
+            fresh.setAttribute("live", "");
+            document.querySelector("course-explorer").replaceWith(fresh);
+        }""",
+        [name, link],
+    )
+    return live(page)
+
+
+def follow(e: Explorer, name: str, shown: dict) -> dict:
+    """Move the kernel's control where the page's went; returns what the page shows."""
+    taken, widget = next(c["value"] for c in shown["controls"] if c["name"] == name), e.controls[name]
+    if hasattr(widget, "options"):
+        taken = [o[1] if isinstance(o, tuple) else o for o in widget.options][taken]
+    widget.value = taken
+    return shown
 
 
 class Page(HTMLParser):
@@ -140,7 +165,7 @@ def test_every_page_reads_well_on_a_phone(site, visit, theme):
         ]
     faults = []
     for path in pages:
-        page = visit.open(path, width=390, theme=theme)
+        page = visit.open(path, width=390, theme=theme, python="conv" in path)
         if page.evaluate("document.documentElement.scrollWidth") > 390:
             faults.append(f"{path} scrolls sideways")
         if not re.search("lectures/|01|conv|week1|^[^/]*$", path):
@@ -159,11 +184,13 @@ def test_every_page_reads_well_on_a_phone(site, visit, theme):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_explorer_draws_what_the_kernel_draws(name, visit, data):
-    page, e, generator = visit.open(f"explorers/{name}.html"), kernel(name, data), random.Random(name)
-    stored = page.locator("course-explorer svg").first.inner_html()
-    assert re.search(r"<title>(.*?)</title>", stored)[1] == re.search(r"<title>(.*?)</title>", e.svg)[1]
-    shown = live(page)
+def test_an_explorer_draws_what_the_kernel_draws(name, site, workbench, data):
+    page, e, generator = workbench, kernel(name, data), random.Random(name)
+    stored = re.search(
+        r"<course-explorer.*?>(<svg.*?</svg>)", (site / "explorers" / f"{name}.html").read_text()
+    )
+    assert re.sub(r"stored-\d+", svg.UNIQUE, stored[1]) == e.svg
+    shown = put(page, name)
     assert shown["svg"] == e.svg
     for number in range(40):
         movable = [c for c in shown["controls"] if c["name"] != "effective"]
@@ -184,12 +211,8 @@ def test_an_explorer_draws_what_the_kernel_draws(name, visit, data):
                 value = round(value, 1) if isinstance(control["step"], float) else value
             page.evaluate("move => document.querySelector('course-explorer').move(...move)", [chosen, value])
         shown = live(page)
-        taken = next(c["value"] for c in shown["controls"] if c["name"] == chosen)
-        widget = e.controls[chosen]
-        if hasattr(widget, "options"):
-            taken = [o[1] if isinstance(o, tuple) else o for o in widget.options][taken]
-        widget.value = taken
-        assert shown["svg"] == e.svg, (number, chosen, taken)
+        follow(e, chosen, shown)
+        assert shown["svg"] == e.svg, (number, chosen)
         assert shown["problem"] == (e.problem or "")
         assert {c["name"] for c in shown["controls"] if c["marked"]} == set(e.marked)
 
@@ -204,21 +227,20 @@ def test_a_link_opens_in_its_state_and_odd_settings_do_nothing(visit, data):
     assert page.locator("course-explorer img").count() == 0
     page.evaluate("document.querySelector('course-explorer').move('stride', 3)")
     live(page)
-    again = visit.open("explorers/conv.html" + page.evaluate("location.hash"))
-    assert live(again)["svg"] == kernel("conv", data, stride=3, dilation=3).svg
+    again = put(page, "conv", page.evaluate("location.hash.slice(1)"))
+    assert again["svg"] == kernel("conv", data, stride=3, dilation=3).svg
 
 
-def test_an_impossible_setting_shows_its_sentence_and_the_way_out(visit, data):
-    page = visit.open("explorers/conv.html#size=4")
-    shown, e = live(page), kernel("conv", data, size=4)
+def test_an_impossible_setting_shows_its_sentence_and_the_way_out(workbench, data):
+    page, shown, e = workbench, put(workbench, "conv", "size=4"), kernel("conv", data, size=4)
     assert e.problem and shown["svg"] == e.svg and shown["problem"] == e.problem
     marked = page.locator("course-explorer label.marked input").evaluate_all("all => all.map(i => i.name)")
     assert set(marked) == set(e.marked) != set()
 
 
-def test_presets_and_the_play_button(visit, data):
-    page = visit.open("explorers/conv.html")
-    live(page)
+def test_presets_and_the_play_button(workbench, data):
+    page = workbench
+    put(page, "conv")
     page.locator('course-explorer select[name="preset"]').select_option(label="ResNet stem")
     page.wait_for_function(
         "() => document.querySelector('course-explorer').shown.svg.includes('kernel_size=7')"
@@ -248,16 +270,63 @@ def test_explorers_of_a_page_do_not_disturb_each_other(visit):
     assert len(ids) == len(set(ids)) > 0
 
 
-def test_effective_fields_are_there_for_the_middle_unit_and_else_the_page_says_so(visit, data):
-    layer = MEASURED["layers/ResNet-18"]["layers"][4]
-    link = f"network=ResNet-18&effective=effective%2C+untrained&layer={layer[1]}"
-    middle = layer[2][1] // 2
-    page = visit.open(f"explorers/receptive_field.html#{link}&row={middle}&column={middle}")
-    shown = live(page)
+@pytest.mark.parametrize(
+    "network, effective", [("ResNet-18", "untrained"), ("EfficientNet-Lite0", "trained")]
+)
+def test_effective_fields_are_there_for_the_middle_unit_and_else_the_page_says_so(
+    workbench, network, effective
+):
+    layer = MEASURED[f"layers/{network}"]["layers"][4]
+    settings = {
+        "photo": "chelsea",
+        "network": network,
+        "effective": f"effective, {effective}",
+        "layer": layer[1],
+    }
+    settings |= {"row": layer[2][1] // 2, "column": layer[2][2] // 2}
+    page, shown, known = workbench, put(workbench, "receptive_field", urlencode(settings)), SiteData()
+    begin = f"effective/chelsea/{network}/"  # the page fetches these together, so they are all in the curve
+    fields = json.loads((ROOT / "site" / "data" / "effective.json").read_text())
+    known.update({key: found for key, found in fields.items() if key.startswith(begin)})
+    assert shown["svg"] == kernel("receptive_field", known, **settings).svg
     assert shown["note"] == "" and "effective field</title>" in shown["svg"]
     page.evaluate("document.querySelector('course-explorer').move('row', 0)")
     shown = live(page)
     assert "middle unit" in shown["note"] and "being measured" not in shown["svg"]
+    said = {**settings, "row": 0, "effective": "theoretical only"}
+    assert shown["svg"] == kernel("receptive_field", known, **said).svg
+
+
+def test_a_finger_moves_every_explorer(visit, data):
+    """All on one page: a tap on each slider and each switch, a choice, and the play button."""
+    page = visit.open("explorers/conv.html", width=390, has_touch=True, is_mobile=True)
+    live(page)
+    for name in NAMES:
+        shown, e = put(page, name), kernel(name, data)
+        for control in shown["controls"]:
+            if control["name"] == "effective":
+                continue
+            row = page.locator(f'course-explorer [name="{control["name"]}"]')
+            if control["kind"] == "choice":
+                row.select_option(index=len(control["options"]) - 1)  # the list itself is the phone's own
+            elif control["kind"] == "switch":
+                row.tap()
+            else:
+                box = row.bounding_box()
+                assert box["height"] >= 24  # as WCAG 2.2 asks of a target
+                row.tap(position={"x": 0.8 * box["width"], "y": box["height"] / 2})
+            shown = follow(e, control["name"], live(page))
+            assert shown["svg"] == e.svg, (name, control["name"])
+        if shown["play"]:
+            page.get_by_role("button", name=f"play {shown['play']}").tap()
+            page.get_by_role("button", name="pause").tap()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+# What the slide shows ends above the deck's lower edge; what is longer scrolls in there.
+INSIDE = """(() => { const end = document.querySelector(".slides").getBoundingClientRect().bottom + 1;
+  return [...document.querySelectorAll("section.present .body, section.present img")].every(
+    part => part.getBoundingClientRect().bottom <= end); })()"""
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6])
@@ -266,7 +335,8 @@ def test_a_deck_from_its_first_slide_to_its_last(visit, number):
     page.wait_for_function("() => window.Reveal?.isReady()")
     count = page.evaluate("Reveal.getTotalSlides()")
     assert 25 <= count <= 35
-    for _ in range(count - 1):
+    for shown in range(1, count + 1):
+        assert page.evaluate(INSIDE), f"slide {shown} is larger than the screen"
         page.keyboard.press("ArrowRight")
     assert page.evaluate("Reveal.isLastSlide()")
     assert page.evaluate("document.querySelectorAll('aside.notes').length") > count / 3

@@ -17,6 +17,7 @@ from sitebuild.lectures import END, Lecture
 
 MOST = 35  # slides of a lecture
 LEFT_OUT = "no-slide"  # the tag of a cell that makes no slide
+AIMS = "You will be able to"
 LINES = 8  # of code that a slide shows
 # Where a lecture has more than MOST, the last kinds go first; within a kind, those at the end of the lecture.
 KINDS = ("title", "aims", "bet", "explorer", "figure", "formula", "table", "list", "text", "code")
@@ -100,7 +101,11 @@ def _pieces(lecture: Lecture):
                     if section.startswith("Key terms"):
                         return
                 elif not block.lstrip().startswith("<span id="):
-                    yield section, _kind(block, index), render(block)
+                    kind = _kind(block, index)
+                    if kind == "list" and not section:  # what the lecture opens with
+                        yield AIMS, "aims", render(block)
+                    else:
+                        yield section, kind, render(block)
             if index == 0:
                 yield "", "title", f"<h1>{escape(lecture.title)}</h1>{render(lecture.why)}"
         else:
@@ -117,7 +122,7 @@ def _kind(block: str, index: int) -> str:
     if block.startswith("|"):
         return "table"
     if re.match(r"[-*] |\d+\. ", block):
-        return "list" if index > 5 else "aims"
+        return "list"
     return "prose"
 
 
@@ -161,4 +166,5 @@ def deck(lecture: Lecture) -> str:
 def _section(slide: Slide) -> str:
     head = f"<h2>{render(slide.section).strip()[3:-4]}</h2>" if slide.section else ""
     notes = f'<aside class="notes">{"".join(slide.notes)}</aside>' if slide.notes else ""
-    return f'<section class="{slide.kind}">{head}<div class="body">{slide.html}</div>{notes}</section>'
+    shown = f'<div class="slide">{head}<div class="body" tabindex="0">{slide.html}</div></div>'
+    return f'<section class="{slide.kind}">{shown}{notes}</section>'

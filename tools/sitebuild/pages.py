@@ -60,8 +60,8 @@ def _write_homework(source: Path, extra: Path, path: Path) -> None:
 def _write_homework_index(source: Path) -> None:
     lines = "\n".join(path.stem for path in HOMEWORK)
     text = (
-        "# Homework\n\nAn hour for each lecture. Here you can read the six notebooks and download them; in JupyterLab "
-        "(`make lab`) each checks itself while you work, and says in words what went wrong.\n\n"
+        "# Homework\n\nOne and a half to two hours for each lecture. Here you can read the six notebooks and download "
+        "them; in JupyterLab (`make lab`) each checks itself while you work, and says in words what went wrong.\n\n"
         f"```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n"
     )
     (source / "homework" / "index.md").write_text(text, encoding="utf-8")
@@ -75,8 +75,9 @@ def _write_explorer(source: Path, name: str, lectures: list[Lecture]) -> None:
         if any(o.get("metadata", {}).get("explorer") == name for o in cell.get("outputs", []))
     ]
     used = f"From {' and '.join(dict.fromkeys(users))}. " if users else ""
-    text = (
-        f"# {name}_explorer\n\n{explorers.title(name)}\n\n{explorers.element(name, {}, ' live')}\n\n{used}"
+    shown = explorers.element(name, {}, " live")
+    text = (  # in a div, or Markdown would read the picture's words
+        f"# {name}_explorer\n\n{explorers.title(name)}\n\n<div>{shown}</div>\n\n{used}"
         "The address above follows the sliders: who opens it sees what you see. Everything is computed in your "
         "browser, by the Python of the lectures.\n"
     )
@@ -89,8 +90,8 @@ def _slides(lectures: list[Lecture]) -> str:
     )
     return (
         "# Slides\n\nOne deck a lecture, made from its notebook. Arrow keys turn the slides (on a slider they "
-        "move it), S opens the speaker's notes, F fills the screen. To print, or to make a PDF, add `?print-pdf` "
-        f"to the address and print the page.\n\n<ul>\n{rows}\n</ul>\n"
+        "move it), S opens the speaker's notes, F fills the screen; on a phone held upright they scroll. To print, or "
+        f"to make a PDF, add `?print-pdf` to the address and print the page.\n\n<ul>\n{rows}\n</ul>\n"
     )
 
 
