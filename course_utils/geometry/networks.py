@@ -113,24 +113,23 @@ def effective_receptive_field(
     return total / total.max() if total.max() > 0 else total
 
 
-class _Reached(BaseException):
-    """The layer that the caller waits for has computed its output. No error, hence no Exception."""
-
-
 def _output_of(model: nn.Module, step: Step, images: Tensor) -> Tensor:
     """What a module of the model puts out at this use of it, for real images, in evaluation mode."""
     outputs = []
 
+    class Reached(BaseException):  # no error, hence no Exception
+        pass
+
     def stop(_module: nn.Module, _given: tuple, output: object) -> None:
         outputs.append(output)
         if len(outputs) == step.use:
-            raise _Reached
+            raise Reached
 
     with replaced(model, Tensor.clone):
         handle = step.module.register_forward_hook(stop)
         try:
             model(images.clone())  # a copy, because a first layer may work in place
-        except _Reached:
+        except Reached:
             return next(tensors_in(outputs[-1]))
         finally:
             handle.remove()
@@ -150,11 +149,11 @@ def _found(model: nn.Module, traced: Trace, layer: str | None) -> Step:
         if not maps:
             raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
         return maps[-1]
-    if isinstance(layer, str) and layer in traced.outputs:
+    if layer in [*traced.outputs]:
         return traced.outputs[layer]
-    if isinstance(layer, str) and layer in dict(model.named_modules()):
+    if layer in [name for name, _ in model.named_modules()]:
         raise ValueError(f"Layer {layer!r} is not used when the model runs in evaluation mode.")
-    near = get_close_matches(str(layer), list(traced.outputs), n=3, cutoff=0.4) or list(traced.outputs)[:3]
+    near = get_close_matches(str(layer), traced.outputs, n=3, cutoff=0.4) or list(traced.outputs)[:3]
     raise ValueError(f"There is no layer {layer!r}; there are {', '.join(map(repr, near))} and others.")
 
 
