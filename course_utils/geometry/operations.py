@@ -230,22 +230,22 @@ def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
 
 
 def _adaptive(call: Call, axes: list[Axis]) -> Axis:
-    """Windows of equal size and step where they are; else the narrowest field that holds them all."""
+    """Windows of equal size and step where they are; else the narrowest ones of one stride that hold them all."""
     (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
     for dim in range(len(shape) - 2, len(shape)):
-        n, outputs = shape[dim], out[dim]
+        n, outputs, covers = shape[dim], out[dim], []
+        for step in {n // outputs, -(-n // outputs)}:
+            ends = [
+                (low - i * step, high - i * step)
+                for i, (low, high) in enumerate(_adaptive_windows(n, outputs))
+            ]
+            start = min(low for low, _ in ends)
+            covers.append((max(high for _, high in ends) - start, step, -start))
         if outputs == 1 or (outputs > n > 1 and axis.steps[dim]):
             axis = axis.summed({dim}, shape, None if outputs > 1 else 0)
         else:
-            windows = _adaptive_windows(n, outputs)
-            axis = axis.window(dim, *min(_cover(windows, step) for step in {n // outputs, -(-n // outputs)}))
+            axis = axis.window(dim, *min(covers))
     return axis
-
-
-def _cover(windows: list[tuple[int, int]], step: int) -> tuple[int, int, int]:
-    """Size, stride and padding of the narrowest windows of this stride that hold these."""
-    start = min(low - i * step for i, (low, _) in enumerate(windows))
-    return max(high - i * step for i, (_, high) in enumerate(windows)) - start, step, -start
 
 
 def _padding(call: Call, axes: list[Axis]) -> Axis:
