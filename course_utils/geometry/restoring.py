@@ -4,10 +4,9 @@ import gc
 import random
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import chain
 from operator import delitem, is_, setitem
 from types import CellType, FunctionType, ModuleType
 from typing import Any
@@ -114,10 +113,8 @@ def _restore(holder: Any, content: Any) -> None:
             (delitem if is_dict else delattr)(holder, name)
         for name in [name for name in content if name not in now or now[name] is not content[name]]:
             (setitem if is_dict else setattr)(holder, name, content[name])
-    elif len(now) != len(content) or not all(map(is_, _flat(now), _flat(content))):
-        holder.clear()
-        (holder.extend if isinstance(holder, list | deque) else holder.update)(content)
-
-
-def _flat(content: Any) -> Iterable[Any]:
-    return chain(content, content.values()) if isinstance(content, dict) else content
+    elif holder or content:
+        old, new = ([*some, *some.values()] if is_dict else [*some] for some in (content, now))
+        if len(old) != len(new) or not all(map(is_, old, new)):
+            holder.clear()
+            (holder.extend if isinstance(holder, list | deque) else holder.update)(content)
