@@ -159,8 +159,10 @@ def _moved(call: Call, steps: Sequence[int | None]) -> tuple[int, int, list[int 
     except RuntimeError:  # no view: rows and other things end up in one dimension
         rows = call.func(numbers.contiguous(), **rest)
     rows = rows[call.place] if isinstance(rows, tuple | list) else rows
-    if None in steps and (rows // far).unique().numel() < apart // far:
-        raise NoField("picks some of several values that see windows of different places.")
+    if None in steps:
+        once = rows[tuple(slice(1 if step == 0 else None) for step in rows.stride())]
+        if (once // far).unique().numel() < apart // far:
+            raise NoField("picks some of several values that see windows of different places.")
     if rows.untyped_storage().data_ptr() == numbers.untyped_storage().data_ptr():
         return rows.storage_offset() % far, 0, [step if step < far else None for step in rows.stride()]
     changes = [rows.diff(dim=d) if n > 1 else rows.new_zeros(1) for d, n in enumerate(rows.shape)]

@@ -261,7 +261,10 @@ def _known_shape(op: ops.Operation, given: dict, tensors: list[Tensor]) -> Tenso
     if any(t.dtype != first.dtype for t in others) or not first.is_contiguous():
         return None
     same = name in _ACTIVATIONS and all(other == shape for other in shapes)
-    if same or (name == "batch_norm" and shapes == [shape[1:2]] * 4 and not given["training"]):
+    same |= name == "batch_norm" and shapes == [shape[1:2]] * 4 and not given["training"]
+    if same or (
+        name == "layer_norm" and shapes == [tuple(given["normalized_shape"])] * 2 == [shape[-1:]] * 2
+    ):
         out = shape
     elif name in ("linear", "conv2d") and shapes[0] and shapes[1:] in ([], [shapes[0][:1]]):  # with a bias
         (wide, *kernel), groups = shapes[0], given.get("groups", 1)
