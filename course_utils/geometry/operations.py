@@ -35,7 +35,10 @@ class Operation(NamedTuple):
 def operation(func: torch._ops.OpOverload) -> Operation:
     schema = func._schema
     writes = [a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-    name = schema.name.split("::")[1].strip("_").removeprefix("native_")
+    name, kin = schema.name.split("::")[1].strip("_").removeprefix("native_"), [func]
+    if writes:  # the mark stands only at the form that makes a new tensor
+        packet = getattr(torch.ops.aten, name, None)
+        kin += [getattr(packet, overload) for overload in packet.overloads()] if packet else []
     composite = func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
     return Operation(
         name=name,
@@ -43,7 +46,7 @@ def operation(func: torch._ops.OpOverload) -> Operation:
         defaults={a.name: a.default_value for a in schema.arguments if a.has_default_value()},
         writes=writes[0] if writes else "",
         is_view=func.is_view or torch.Tag.inplace_view in func.tags,
-        is_pointwise=torch.Tag.pointwise in func.tags,
+        is_pointwise=any(torch.Tag.pointwise in each.tags for each in kin),
         is_composite=composite and (name not in RULES or schema.overload_name in ("padding", "other")),
         reads=not any("Tensor" in str(r.type) for r in schema.returns),
     )
@@ -276,7 +279,7 @@ CREATES = names(
 RULES: dict[str, Rule] = {
     name: rule
     for rule, of in (
-        (_meeting, "clone to_copy copy dropout gelu hardswish masked_fill threshold"),
+        (_meeting, "clone to_copy copy dropout hardswish"),
         (_moving, "unsafe_view flatten reshape index index_select flip roll repeat channel_shuffle"),
         (_moving, "pixel_shuffle pixel_unshuffle upsample_nearest2d upsample_nearest_exact2d"),
         (_padding, "constant_pad_nd reflection_pad2d replication_pad2d"),
