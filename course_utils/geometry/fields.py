@@ -61,9 +61,8 @@ class Axis(NamedTuple):
         """Behind a window that slides along a dimension."""
         step = self.steps[dim] or 0
         steps = (*self.steps[:dim], self.steps[dim] and step * stride, *self.steps[dim + 1 :])
-        return Axis(
-            self.extent, self.start - padding * step, self.size + dilation * (kernel - 1) * step, steps
-        )
+        size = self.size + dilation * (kernel - 1) * step
+        return Axis(self.extent, self.start - padding * step, size, steps)
 
     def summed(self, dims: Collection[int], shape: Shape, step: int | None = 0) -> "Axis":
         """Once every output depends on all positions along these dimensions, or, with `step` None, on some."""
@@ -94,9 +93,7 @@ def united(axes: list[Axis], shape: Shape) -> Axis:
         steps = {axis.steps[dim] for axis in axes}
         if None in steps:
             axes = [axis.summed({dim}, shape, None) for axis in axes]
-        elif (
-            len(steps) > 1 and n > 1
-        ):  # with one position there is no second one to which the step could lead
+        elif len(steps) > 1 and n > 1:  # from one position no step leads anywhere
             found = " and ".join(map(str, sorted(steps)))
             raise NoField(f"joins branches that step differently over the input (strides {found}).")
     start = min(axis.start for axis in axes)
@@ -134,22 +131,17 @@ class Field(NamedTuple):
 
         Raises NoField where the outputs see windows that are not evenly spaced.
         """
-        axes, strides = [*self.axes], []
-        for i, axis in enumerate(axes):
-            if len(shape) == 1 or (len(shape) == 2 and shape[0] == 1):
-                axes[i] = axis = axis.summed(range(len(shape)), shape)
-            steps = [
-                step
-                for d, step in enumerate(axis.steps)
-                if step != 0 and (step, d, len(shape)) != (None, 1, 4)
-            ]
+        if not self.axes:
+            raise NoField(self.why)
+        found, n = [], len(shape)
+        for axis in self.axes:
+            if n == 1 or (n == 2 and shape[0] == 1):
+                axis = axis.summed(range(n), shape)
+            steps = [s for d, s in enumerate(axis.steps) if s != 0 and (s, d, n) != (None, 1, 4)]
             if len(steps) > 1 or None in steps:
                 raise NoField(SCATTERED)
-            strides.append(sum(steps))
-        if not axes:
-            raise NoField(self.why)
-        size, start = ((getattr(axes[0], n), getattr(axes[1], n)) for n in ("size", "start"))
-        return ReceptiveField(size, (strides[0], strides[1]), start)
+            found.append((axis.size, sum(steps), axis.start))
+        return ReceptiveField(*zip(*found, strict=True))
 
 
 SCATTERED = "has outputs that see windows of different places, not evenly spaced."

@@ -18,12 +18,10 @@ def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
     """Every layer of a network, in the order of computation, with its size, cost and receptive field.
 
     `input_shape` is without the batch: (channels, height, width) for an image. Rows are named as in
-    `model.named_modules()`; an operation outside of layers (an addition, `torch.flatten`) is named after
-    itself, behind the module that calls it. A layer used twice has two rows and counts its weights once in
-    `.total`. The network is taken in evaluation mode, so dropout costs nothing and auxiliary heads that
-    only training uses have no rows; it may be on any device, the meta device included.
-    Counts are those of one input. Normalisation has weights and biases but no multiply-adds, as in
-    torchvision's and torch's own counts.
+    `model.named_modules()`; an operation outside of layers (an addition, `torch.flatten`) is named after itself,
+    behind the module that calls it. A layer used twice has two rows; `.total` counts its weights once. The network
+    is taken in evaluation mode, so heads that only training uses have no rows; it may be on any device. Counts are
+    those of one input; normalisation has no multiply-adds, as in torchvision's and torch's own counts.
     Raises ValueError, naming the layer, where the input does not fit, the shapes alone do not decide what is
     computed, or multiply-adds are not known.
     """
@@ -52,12 +50,11 @@ def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
 def receptive_field(model: nn.Module, input_shape: Shape, layer: str | None = None) -> ReceptiveField:
     """What one output of a layer sees of the input image.
 
-    `input_shape` is (channels, height, width). `layer` is a module's name (the last output, where it is used
-    more than once) or a row of `layer_table`; None is the last feature map: the last output before global
-    or adaptive pooling, flattening or a linear layer.
-    The field is theoretical: not clipped at the border, and the union over all channels and, where branches
-    meet, over the branches. What summarises the image sees the whole of it: global pooling, flattening, group
-    and instance normalisation, and thus also every layer behind a squeeze-and-excitation block.
+    `input_shape` is (channels, height, width). `layer` is a module's name or a row of `layer_table` (its last use);
+    None is the last feature map: the last output before global or adaptive pooling, flattening or a linear layer.
+    The field is theoretical: not clipped at the border, and the union over all channels and branches. What
+    summarises the image sees the whole of it: global pooling, flattening, group and instance normalisation, and
+    thus also every layer behind a squeeze-and-excitation block.
     Raises ValueError where no single size and stride describe the field: after upsampling, say, or where
     branches of different stride meet.
     """
@@ -67,7 +64,6 @@ def receptive_field(model: nn.Module, input_shape: Shape, layer: str | None = No
 def receptive_fields(model: nn.Module, input_shape: Shape) -> dict[str, ReceptiveField]:
     """`receptive_field` of every row of `layer_table`, by name, in the order of computation.
 
-    A layer used more than once has the field of its last use.
     Raises ValueError at the first layer whose field no single size and stride describe.
     """
     return {step.name: _public(step) for step in _shown(_traced_image(model, input_shape))}
@@ -113,24 +109,23 @@ def effective_receptive_field(
     return total / total.max() if total.max() > 0 else total
 
 
-class _Reached(BaseException):
-    """The layer that the caller waits for has computed its output. No error, hence no Exception."""
-
-
 def _output_of(model: nn.Module, step: Step, images: Tensor) -> Tensor:
     """What a module of the model puts out at this use of it, for real images, in evaluation mode."""
     outputs = []
 
+    class Reached(BaseException):  # no error, hence no Exception
+        pass
+
     def stop(_module: nn.Module, _given: tuple, output: object) -> None:
         outputs.append(output)
         if len(outputs) == step.use:
-            raise _Reached
+            raise Reached
 
     with replaced(model, Tensor.clone):
         handle = step.module.register_forward_hook(stop)
         try:
             model(images.clone())  # a copy, because a first layer may work in place
-        except _Reached:
+        except Reached:
             return next(tensors_in(outputs[-1]))
         finally:
             handle.remove()
@@ -150,11 +145,11 @@ def _found(model: nn.Module, traced: Trace, layer: str | None) -> Step:
         if not maps:
             raise ValueError("The model has no feature map before pooling, flattening or a linear layer.")
         return maps[-1]
-    if isinstance(layer, str) and layer in traced.outputs:
+    if layer in [*traced.outputs]:
         return traced.outputs[layer]
-    if isinstance(layer, str) and layer in dict(model.named_modules()):
+    if layer in [name for name, _ in model.named_modules()]:
         raise ValueError(f"Layer {layer!r} is not used when the model runs in evaluation mode.")
-    near = get_close_matches(str(layer), list(traced.outputs), n=3, cutoff=0.4) or list(traced.outputs)[:3]
+    near = get_close_matches(str(layer), traced.outputs, n=3, cutoff=0.4) or list(traced.outputs)[:3]
     raise ValueError(f"There is no layer {layer!r}; there are {', '.join(map(repr, near))} and others.")
 
 

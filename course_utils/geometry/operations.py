@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from course_utils.geometry.fields import Axis, Field, NoField, joined, united
+from course_utils.geometry.fields import SCATTERED, Axis, Field, NoField, joined, united
 from course_utils.geometry.sizes import Shape
 
 
@@ -52,12 +52,16 @@ def operation(func: torch._ops.OpOverload) -> Operation:
     )
 
 
+def names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 class Seen(NamedTuple):
-    """A tensor from the image as an argument of a call; its shape is the one before the call."""
+    """A tensor from the image as an argument of a call."""
 
     name: str
     tensor: Tensor
-    shape: torch.Size
+    shape: torch.Size  # before the call
     field: Field
 
 
@@ -77,25 +81,34 @@ class Call(NamedTuple):
 Rule = Callable[[Call, list[Axis]], Axis]
 
 
-def field_of(call: Call) -> Field:
-    """What the output of a call sees. Raises NoField where that is not known."""
-    op, fields = call.op, [t.field for t in call.seen]
+def field_of(call: Call, label: str) -> Field:
+    """What the output of a call sees; where that is not known, a sentence that begins with the label says why."""
+    fields, axes = [t.field for t in call.seen], ()
+    why = next((f.why for f in fields if not f.axes), next((f.why for f in fields if f.why), ""))
+    if all(field.axes for field in fields):
+        try:
+            rule = _rule_of(call)
+            axes = tuple(rule(call, list(pair)) for pair in zip(*(f.axes for f in fields), strict=True))
+        except NoField as reason:
+            why = f"{label} {reason}"
+    if not why and any(None in axis.steps for axis in axes):
+        why = f"{label} {SCATTERED}"
+    name, places = call.op.name, prod(call.out.shape[2:])
+    pooled = all(f.pooled for f in fields) and (name not in _CONVOLUTIONS or places == 1)
+    pooled |= name in _ADAPTIVE or call.out.ndim != 4 or (name == "avg_pool2d" and places == 1)
+    pooled |= name in _REDUCTIONS and not any(any(axis.steps) for axis in axes)
+    return Field(axes, why, pooled)  # nothing is left of a feature map but a summary
+
+
+def _rule_of(call: Call) -> Rule:
+    op = call.op
     if call.place and not op.is_view:
         raise NoField(f"computes {op.name}, of which only the first result is followed.")
     rule = RULES.get(op.name) or (_moving if op.is_view else _meeting if op.is_pointwise else _unknown)
-    if rule not in (_meeting, _joining) and [t.name for t in call.seen] != [op.arguments[0]]:
-        rule = _unknown  # weights, say, that are made from the image
-    axes = tuple(rule(call, list(pair)) for pair in zip(*(field.axes for field in fields), strict=True))
-    return Field(axes, next((field.why for field in fields if field.why), ""), is_pooled(call, axes))
-
-
-def is_pooled(call: Call, axes: tuple[Axis, ...]) -> bool:
-    """Whether nothing is left of a feature map but a summary."""
-    name, places = call.op.name, prod(call.out.shape[2:])
-    summed = name in _REDUCTIONS and not any(any(axis.steps) for axis in axes)
-    if summed or name in _ADAPTIVE or call.out.ndim != 4 or (name == "avg_pool2d" and places == 1):
-        return True
-    return all(t.field.pooled for t in call.seen) and (name not in _CONVOLUTIONS or places == 1)
+    # Perhaps weights are made from the image.
+    return (
+        rule if rule in (_meeting, _joining) or [t.name for t in call.seen] == [op.arguments[0]] else _unknown
+    )
 
 
 def _unknown(call: Call, axes: list[Axis]) -> Axis:
@@ -121,36 +134,27 @@ def _moving(call: Call, axes: list[Axis]) -> Axis:
     blind = [d for d, index in enumerate(indices) if isinstance(index, Tensor) and index.is_meta]
     if blind and (not call.given.get("indices") or any(axis.steps[d] != 0 for d in blind)):
         raise NoField("picks values by a tensor of indices, so its outputs see windows of different places.")
-    known = [step or 0 for step in axis.steps]
-    first, width, steps = _moved(call, known)
-    for d, loose in enumerate(_loose(call, axis.steps)):
-        if loose:
-            width, steps[d] = width + (out[d] - 1) * (steps[d] or 0), None
+    first, width, steps = _moved(call, axis.steps)
     for d, n in enumerate(out):  # a change of shape forgets the step along a dimension of one position
         if n == 1 and (width or call.op.name in _RESHAPES):
             steps[d] = axis.steps[d] if len(shape) == len(out) and shape[d] == 1 else 0
     moved = Axis(axis.extent, axis.start + first, axis.size + width, tuple(steps))
+    known = [step or 0 for step in axis.steps]
     return moved.ended(max(known) if width == span(shape, known) else 1)
 
 
-def _loose(call: Call, steps: Sequence[int | None]) -> list[bool]:
-    """Along which dimensions of the output lie values that see windows of different places."""
-    if None not in steps:
-        return []
-    count, numbered = 1, []
-    for n, step in zip(call.seen[0].shape, steps, strict=True):
-        numbered.append(count if step is None else 0)
-        count *= n if step is None else 1
-    moved = _moved(call, numbered)[2]
-    if prod(n for n, step in zip(call.out.shape, moved, strict=True) if step != 0) < count:
-        raise NoField("picks some of several values that see windows of different places.")
-    return [step != 0 for step in moved]
+def _moved(call: Call, steps: Sequence[int | None]) -> tuple[int, int, list[int | None]]:
+    """Where the call moves the numbers sum of i[d] * steps[d]: the first, how many follow unevenly, and the steps.
 
-
-def _moved(call: Call, steps: Sequence[int]) -> tuple[int, int, list[int | None]]:
-    """Where the call moves the numbers sum of i[d] * steps[d]: the first, how many follow unevenly, and the steps."""
+    Along a dimension without a step the numbers are too far apart to be taken for neighbours.
+    """
     shape = call.seen[0].shape
-    numbers = torch.arange(span(shape, steps) + 1, dtype=torch.double).as_strided(shape, steps)
+    far = apart = 2 * span(shape, [step or 0 for step in steps]) + 2
+    numbered = list(steps)
+    for d, step in enumerate(steps):
+        if step is None:
+            numbered[d], apart = apart, apart * shape[d]
+    numbers = torch.arange(span(shape, numbered) + 1, dtype=torch.double).as_strided(shape, numbered)
     rest = {name: value for name, value in call.given.items() if name != call.op.arguments[0]}
     rest = tree_map_only(Tensor, lambda t: t.new_zeros(t.shape, device="cpu") if t.is_meta else t, rest)
     try:
@@ -158,11 +162,15 @@ def _moved(call: Call, steps: Sequence[int]) -> tuple[int, int, list[int | None]
     except RuntimeError:  # no view: rows and other things end up in one dimension
         rows = call.func(numbers.contiguous(), **rest)
     rows = rows[call.place] if isinstance(rows, tuple | list) else rows
+    if None in steps:
+        once = rows[tuple(slice(1 if step == 0 else None) for step in rows.stride())]
+        if (once // far).unique().numel() < apart // far:
+            raise NoField("picks some of several values that see windows of different places.")
     if rows.untyped_storage().data_ptr() == numbers.untyped_storage().data_ptr():
-        return rows.storage_offset(), 0, [*rows.stride()]
+        return rows.storage_offset() % far, 0, [step if step < far else None for step in rows.stride()]
     changes = [rows.diff(dim=d) if n > 1 else rows.new_zeros(1) for d, n in enumerate(rows.shape)]
-    new = [int(change.min()) if 0 <= change.min() == change.max() else None for change in changes]
-    uneven = rows[tuple(slice(None) if step is None else 0 for step in new)]
+    new = [int(change.min()) if 0 <= change.min() == change.max() < far else None for change in changes]
+    uneven = rows[tuple(slice(None) if step is None else 0 for step in new)] % far
     return int(uneven.min()), int(uneven.max() - uneven.min()), new
 
 
@@ -227,22 +235,22 @@ def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
 
 
 def _adaptive(call: Call, axes: list[Axis]) -> Axis:
-    """Windows of equal size and step where they are; else the narrowest field that holds them all."""
+    """Windows of equal size and step where they are; else the narrowest ones of one stride that hold them all."""
     (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
     for dim in range(len(shape) - 2, len(shape)):
-        n, outputs = shape[dim], out[dim]
+        n, outputs, covers = shape[dim], out[dim], []
+        for step in {n // outputs, -(-n // outputs)}:
+            ends = [
+                (low - i * step, high - i * step)
+                for i, (low, high) in enumerate(_adaptive_windows(n, outputs))
+            ]
+            start = min(low for low, _ in ends)
+            covers.append((max(high for _, high in ends) - start, step, -start))
         if outputs == 1 or (outputs > n > 1 and axis.steps[dim]):
             axis = axis.summed({dim}, shape, None if outputs > 1 else 0)
         else:
-            windows = _adaptive_windows(n, outputs)
-            axis = axis.window(dim, *min(_cover(windows, step) for step in {n // outputs, -(-n // outputs)}))
+            axis = axis.window(dim, *min(covers))
     return axis
-
-
-def _cover(windows: list[tuple[int, int]], step: int) -> tuple[int, int, int]:
-    """Size, stride and padding of the narrowest windows of this stride that hold these."""
-    start = min(low - i * step for i, (low, _) in enumerate(windows))
-    return max(high - i * step for i, (_, high) in enumerate(windows)) - start, step, -start
 
 
 def _padding(call: Call, axes: list[Axis]) -> Axis:
@@ -255,44 +263,37 @@ def _padding(call: Call, axes: list[Axis]) -> Axis:
 
 # Which rule is whose
 
-
-def names(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
-
-
 _MOST = 2**25
 _RESHAPES = names("view unsafe_view unsqueeze expand flatten reshape")
 _CONVOLUTIONS = names("convolution conv2d")
 _POOLS = names("avg_pool2d avg_pool3d max_pool2d max_pool2d_with_indices")
 _ADAPTIVE = names("adaptive_avg_pool2d adaptive_max_pool2d")
 _REDUCTIONS = names("mean sum amax amin max min var std norm linalg_vector_norm logsumexp prod any all")
-_NORMS = names("batch_norm instance_norm layer_norm group_norm softmax log_softmax safe_softmax")
-_PRODUCTS = names("matmul mm bmm addmm baddbmm")
-MULTIPLIES = _PRODUCTS | _CONVOLUTIONS | {"linear"}
+MULTIPLIES = _CONVOLUTIONS | names("linear matmul mm bmm addmm baddbmm")
 MOVES = names("clone to_copy flatten reshape unsafe_view")
-_PICKS = names(
-    "unsafe_view flatten reshape index index_select flip roll repeat channel_shuffle pixel_shuffle"
-)
-_PICKS |= names("pixel_unshuffle upsample_nearest2d upsample_nearest_exact2d")
 # Their result has the shape of their input and nothing else of it.
-CREATES = names("zeros_like ones_like empty_like full_like rand_like randn_like zero fill new_zeros new_ones")
-CREATES |= names("new_empty new_full new_empty_strided")
-# They move, pick, compare or weigh values.
-_FREE = names(
-    "topk sort argsort gather scatter index_put index_put_impl stack embedding cumsum argmax im2col tril"
+CREATES = names(
+    "zeros_like ones_like empty_like full_like rand_like randn_like zero fill new_zeros new_ones"
+    " new_empty new_full new_empty_strided"
 )
-_FREE |= names("triu grid_sampler_2d var_mean unsafe_split upsample_bilinear2d upsample_bicubic2d glu")
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_FREE | _PRODUCTS | CREATES, _unknown),
-    **dict.fromkeys(names("clone to_copy copy dropout hardswish"), _meeting),
-    **dict.fromkeys(_PICKS, _moving),
-    **dict.fromkeys(_POOLS | _CONVOLUTIONS, _sliding),
-    **dict.fromkeys(_ADAPTIVE, _adaptive),
-    **dict.fromkeys(_REDUCTIONS | _NORMS | {"linear"}, _mixing),
-    **dict.fromkeys(names("constant_pad_nd reflection_pad2d replication_pad2d"), _padding),
-    "cat": _joining,
+    name: rule
+    for rule, of in (
+        (_meeting, "clone to_copy copy dropout hardswish"),
+        (_moving, "unsafe_view flatten reshape index index_select flip roll repeat channel_shuffle"),
+        (_moving, "pixel_shuffle pixel_unshuffle upsample_nearest2d upsample_nearest_exact2d"),
+        (_padding, "constant_pad_nd reflection_pad2d replication_pad2d"),
+        (_joining, "cat"),
+        (_mixing, "linear batch_norm instance_norm layer_norm group_norm softmax log_softmax safe_softmax"),
+        # They pick, compare or weigh values.
+        (_unknown, "topk sort argsort argmax gather scatter index_put index_put_impl stack embedding cumsum"),
+        (_unknown, "im2col tril triu grid_sampler_2d var_mean unsafe_split upsample_bilinear2d glu"),
+        (_unknown, "matmul mm bmm addmm baddbmm upsample_bicubic2d"),
+    )
+    for name in of.split()
 }
+RULES |= dict.fromkeys(CREATES, _unknown) | dict.fromkeys(_REDUCTIONS, _mixing)
+RULES |= dict.fromkeys(_POOLS | _CONVOLUTIONS, _sliding) | dict.fromkeys(_ADAPTIVE, _adaptive)
 
 
 # What it costs
@@ -302,13 +303,10 @@ def macs_of(call: Call) -> int | None:
     """Multiply-adds of a call, biases not counted; None where they are not known."""
     name, given = call.op.name, call.given
     if name in _CONVOLUTIONS or name == "deform_conv2d":
-        return (given["input"] if given.get("transposed") else call.out).numel() * prod(
-            given["weight"].shape[1:]
-        )
-    if name == "linear":
-        return call.out.numel() * given["weight"].shape[-1]
-    if name in _PRODUCTS:
-        left = [given[name] for name in call.op.arguments if isinstance(given[name], Tensor)][-2]
+        outputs = given["input"] if given.get("transposed") else call.out
+        return outputs.numel() * prod(given["weight"].shape[1:])
+    if name in MULTIPLIES:
+        left = [given[name] for name in ("self", "mat1", "batch1", "input") if name in given][-1]
         return call.out.numel() * left.shape[-1]
     return 0 if call.op.is_view or call.op.is_pointwise or name in RULES else None
 

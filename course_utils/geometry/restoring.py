@@ -7,18 +7,18 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from operator import is_, is_not
+from operator import delitem, is_, setitem
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 _LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names}
 _PLAIN = {int, float, bool, str, type(None)}
 _CACHE = type(lru_cache(print))
-_CODE, _LEFT = (type, FunctionType), (Tensor, ModuleType)
-_HOLDERS = (dict, list, set, deque, type, CellType)
+_HOLDERS = (dict, list, set, deque, type, CellType, _CACHE)
 
 
 @contextmanager
@@ -33,51 +33,43 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     own = [holder for holder in found.values() if isinstance(holder, dict | list)]
     _walk(code, found, True)
     before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
-    caches = [(value, value.cache_info().misses) for value in found.values() if isinstance(value, _CACHE)]
-    states = [(random.setstate, random.getstate()), (torch.set_rng_state, torch.get_rng_state())]
-    if "numpy" in sys.modules:
-        numbers = sys.modules["numpy"].random
-        states.append((numbers.set_state, numbers.get_state()))
-    twins: dict[int, Tensor] = {}
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    twins: dict[int, Any] = {}
 
     def swapped(value: Any) -> Any:
+        if type(value) is tuple and any(isinstance(item, Tensor | tuple) for item in value):
+            return tuple(map(swapped, value))
         if isinstance(value, Tensor) and id(value) not in twins:
             new = twin(value.detach())
-            is_parameter = isinstance(value, nn.Parameter)
-            twins[id(value)] = nn.Parameter(new, requires_grad=False) if is_parameter else new
-        if type(value) is tuple:
-            inner = tuple(map(swapped, value))
-            return inner if any(map(is_not, inner, value)) else value
+            twins[id(value)] = nn.Parameter(new, False) if isinstance(value, nn.Parameter) else new
         return twins.get(id(value), value)
 
     try:
         for holder in own:
             for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
-                if isinstance(value, (Tensor, tuple)):
+                if isinstance(value, Tensor | tuple):
                     holder[key] = swapped(value)
         for module in model.modules():
             hooks = [name for name in ("_backward_hooks", "_backward_pre_hooks") if getattr(module, name)]
             vars(module).update({name: OrderedDict() for name in hooks}, training=False)
         yield
     finally:
-        for put, state in states:
+        for put, state in zip(
+            (random.setstate, np.random.set_state, torch.set_rng_state), states, strict=True
+        ):
             put(state)
         for holder, content in before:
             _restore(holder, content)
-        for cache, misses in caches:
-            if cache.cache_info().misses != misses:  # it may hold tensors without values
-                cache.cache_clear()
 
 
 def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
-    """Put into `found` all that can be reached by name, but for libraries; the functions and classes that were not
-    followed are the result."""
+    """Put into `found` what can be reached by name, but for libraries; returns functions and classes not followed."""
     code = []
     while todo:
         value = todo.pop()
-        if type(value) in _PLAIN or id(value) in found or isinstance(value, _LEFT):
+        if type(value) in _PLAIN or id(value) in found or isinstance(value, Tensor | ModuleType):
             continue
-        is_code, is_module = isinstance(value, _CODE), isinstance(value, nn.Module)
+        is_code = isinstance(value, type | FunctionType)
         home = str(value.__module__ if is_code else type(value).__module__).partition(".")[0]
         if is_code and (home in _LIBRARIES or not into_code):
             code += [value] * (home not in _LIBRARIES)
@@ -88,14 +80,14 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
             names = [space[name] for name in _names(value.__code__) if name in space]
             found |= {id(space): space} if names else {}
             todo += [value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value), *names]
-        elif isinstance(value, type):
+        elif is_code:
             todo += [*value.__bases__, *vars(value).values()]
         elif isinstance(value, dict):  # of a module's dozen dicts of hooks most are empty
             todo += [v for k, v in value.items() if not (str(k).endswith("_hooks") and v == {})]
-        elif is_module or (home not in _LIBRARIES and hasattr(value, "__dict__")):
+        elif isinstance(value, nn.Module) or (home not in _LIBRARIES and hasattr(value, "__dict__")):
             todo += [vars(value), type(value)]
         elif home in ("builtins", "collections", "functools"):  # containers, methods, properties, caches
-            todo += gc.get_referents(value)
+            todo += [value.__wrapped__] if isinstance(value, _CACHE) else gc.get_referents(value)
     return code
 
 
@@ -104,31 +96,25 @@ def _names(code: Any) -> set[str]:
 
 
 def _content(holder: Any) -> Any:
-    if type(holder) is dict:  # nearly all are
-        return holder.copy()
     if isinstance(holder, CellType):
         return {"cell_contents": holder.cell_contents} if gc.get_referents(holder) else {}
-    if isinstance(holder, type | dict):
-        return dict(vars(holder) if isinstance(holder, type) else holder)
-    return list(holder)
+    if isinstance(holder, _CACHE):
+        return holder.cache_info().misses
+    return dict(vars(holder)) if isinstance(holder, type) else holder.copy()
 
 
 def _restore(holder: Any, content: Any) -> None:
-    if not holder and not content:
-        return
-    now = _content(holder)
-    values = [some.values() if isinstance(some, dict) else some for some in (now, content)]
-    if len(now) == len(content) and all(map(is_, now, content)) and all(map(is_, *values)):
-        return
-    if isinstance(holder, type | CellType):
-        for name in now.keys() - content.keys():
-            delattr(holder, name)
+    now, is_dict = _content(holder), isinstance(holder, dict)
+    if isinstance(holder, _CACHE):
+        if now != content:  # it may hold tensors without values
+            holder.cache_clear()
+    elif isinstance(holder, type | CellType) or (is_dict and "__builtins__" in content):
+        for name in now.keys() - content.keys():  # one by one, since a module is never without its names
+            (delitem if is_dict else delattr)(holder, name)
         for name in [name for name in content if name not in now or now[name] is not content[name]]:
-            setattr(holder, name, content[name])
-    elif "__builtins__" in content:  # a module is never without its names
-        for name in now.keys() - content.keys():
-            del holder[name]
-        holder.update(content)
-    else:
-        holder.clear()
-        (holder.extend if isinstance(holder, list | deque) else holder.update)(content)
+            (setitem if is_dict else setattr)(holder, name, content[name])
+    elif holder or content:
+        old, new = ([*some, *some.values()] if is_dict else [*some] for some in (content, now))
+        if len(old) != len(new) or not all(map(is_, old, new)):
+            holder.clear()
+            (holder.extend if isinstance(holder, list | deque) else holder.update)(content)

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count, islice
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from course_utils.geometry import operations as ops
-from course_utils.geometry.fields import SCATTERED, Axis, Field, NoField, joined
+from course_utils.geometry.fields import Axis, Field, NoField, joined
 from course_utils.geometry.restoring import replaced
 from course_utils.geometry.sizes import Shape, checked_integer, output_size
 
@@ -94,83 +95,68 @@ class Trace(TorchDispatchMode):
         super().__init__()
         self.image, self.device = image, device
         self.steps: list[Step] = []
-        self.overwritten: dict[int, tuple[Tensor, Tensor]] = {}  # what had values, and those before the run
         self.outputs: dict[str, Step] = {}
+        self.overwritten: dict[int, tuple[Tensor, Tensor]] = {}  # what had values, and those before the run
         self._names = {id(module): name for name, module in model.named_modules()}
         self._place = ""  # the innermost module that is running and holds others
         self._step: Step | None = None  # the layer or operation that is running
         self._known: dict[int, Known] = {}
         self._sharing: dict[int, list[Known]] = defaultdict(list)  # by the memory that they share
-        sides = image.shape[2:] if image.ndim == 4 else (1, 1)  # what is no image has a single place
-        steps = [(0, 0, 1, 0), (0, 0, 0, 1)] if image.ndim == 4 else [(0,) * image.ndim] * 2
-        self._learn(
-            image, Field(tuple(Axis(side, 0, 1, step) for side, step in zip(sides, steps, strict=True)))
-        )
+        axes = [Axis(1, 0, 1, (0,) * image.ndim)] * 2  # what is no image has a single place
+        if image.ndim == 4:
+            axes = [Axis(image.shape[d], 0, 1, tuple(int(d == i) for i in range(4))) for d in (2, 3)]
+        self._learn(image, Field(tuple(axes)))
         for name, parameter in model.named_parameters():
             self._learn(parameter, None, (name,))
 
-    # Modules and operations become steps
-
     def called(self, call: Callable, module: nn.Module, args: tuple, kwargs: dict) -> Any:
+        """A call of a module: a step unless it is a part of a layer that is one row."""
         name = self._names.get(id(module))
-        if self._step or name is None:  # a part of a layer that is one row
+        if self._step or name is None:
             return call(module, *args, **kwargs)
-        step, is_leaf = Step(name, type(module).__name__, module), _is_leaf(module)
-        output = self._ran(step, is_leaf, call, (module, *args), kwargs)
-        tensor = next(tensors_in(output), None)
-        made = any(self._of(t).parameters for t in tensors_in((args, kwargs)))
-        if is_leaf and tensor is not None and not step.tracked and step.parameters and not made:
-            step.tracked = True  # it works on constants with weights of its own
-            self._learn(tensor)  # a constant to what follows, and no longer made of weights
-        self._finish(step, tensor, is_leaf and step.tracked)
-        return output
+        step = Step(name, type(module).__name__, module)
+        return self._stepped(step, _is_leaf(module), call, (module, *args), kwargs)
 
-    def _ran(self, step: Step, is_one: bool, run: Callable, args: tuple, kwargs: dict) -> Any:
+    def _stepped(self, step: Step, is_one: bool, run: Callable, args: tuple, kwargs: dict) -> Any:
         """What a layer or operation computes, or a module that holds some; the innermost is to blame for an error."""
         given, outer = list(tensors_in((args, kwargs))), (self._place, self._step)
         shapes = [tuple(t.shape) for t in given if self._of(t).sees]
+        made = any(self._of(t).parameters for t in given)
         step.tracked, step.in_shape = bool(shapes), (shapes or [tuple(t.shape) for t in given] or [()])[0]
         self._place, self._step = (self._place, step) if is_one else (step.name, None)
         try:
-            return run(*args, **kwargs)
+            result = run(*args, **kwargs)
         except Exception as error:
             if not hasattr(error, "sentence"):
                 error.sentence = _sentence(error, step, shapes)
             raise
         finally:
             self._place, self._step = outer
-
-    def _finish(self, step: Step, output: Tensor | None, is_row: bool) -> None:
-        if output is not None:
+        for output in islice(tensors_in(result), 1):
+            if is_one and not step.tracked and step.parameters and not made:
+                step.tracked = True  # it works on constants with weights of its own
+                self._learn(output)  # a constant to what follows, and no longer made of weights
             step.use = self.outputs[step.name].use + 1 if step.name in self.outputs else 1
             step.shape, step.sees = tuple(output.shape), self._of(output).sees
             self.outputs[step.name] = step
-            self.steps += [step] * is_row
+            if is_one and step.tracked and (step.module is not None or step.sees):
+                self.steps.append(step)
+        return result
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs, op = kwargs or {}, ops.operation(func)
-        if op.writes:  # perhaps to what is held where no twin was put, a slot or a set
-            written = (dict(zip(op.arguments, args, strict=False)) | kwargs).get(op.writes)
-            if isinstance(written, Tensor) and not written.is_meta:
-                self.overwritten.setdefault(id(written), (written, written.clone()))
+        written = op.writes and (dict(zip(op.arguments, args, strict=False)) | kwargs).get(op.writes)
+        if isinstance(written, Tensor) and not written.is_meta:  # held where no twin was put, a slot or a set
+            self.overwritten.setdefault(id(written), (written, written.clone()))
         known = [self._of(t) for t in tensors_in((args, kwargs))]
         if not op.is_view and all(k is _UNKNOWN for k in known):  # a constant, which has values
             device = {"device": self.device} if str(kwargs.get("device")) == "meta" else {}
             return func(*args, **kwargs | device)
         if self._step or op.reads or not any(k.sees for k in known):
             return self._operate(func, op, args, kwargs)
-        name = base = f"{self._place}.{op.name}".lstrip(".")
-        number = 0
-        while name in self.outputs or name in self._names.values():  # numbered from the second on
-            number += 1
-            name = f"{base}_{number}"
-        step = Step(name, op.name)
-        result = self._ran(step, True, self._operate, (func, op, args, kwargs), {})
-        output = next(tensors_in(result), None)
-        self._finish(step, output, output is not None and self._of(output).sees is not None)
-        return result
-
-    # What the operations do
+        base, used = f"{self._place}.{op.name}".lstrip("."), {*self.outputs, *self._names.values()}
+        name = next(name for name in chain([base], (f"{base}_{n}" for n in count(1))) if name not in used)
+        return self._stepped(Step(name, op.name), True, self._operate, (func, op, args, kwargs), {})
 
     def _operate(self, func, op: ops.Operation, args: tuple, kwargs: dict) -> Any:
         if op.is_composite:
@@ -194,11 +180,8 @@ class Trace(TorchDispatchMode):
             call = ops.Call(func, op, given, seen, output, place)
             if not place:
                 _count(step, call, uses)
-            sees = _field(step, call) if seen and op.name not in ops.CREATES else None
-            if op.writes and not op.is_view:
-                self._write(step, output, sees, names)
-            else:
-                self._learn(output, sees, names)
+            sees = ops.field_of(call, step.label) if seen and op.name not in ops.CREATES else None
+            (self._write if op.writes and not op.is_view else self._learn)(output, sees, names)
         return result
 
     def _of(self, tensor: Tensor) -> Known:
@@ -209,7 +192,7 @@ class Trace(TorchDispatchMode):
         self._sharing[tensor.untyped_storage()._cdata].append(known)
         return known
 
-    def _write(self, step: Step, tensor: Tensor, sees: Field | None, parameters: tuple[str, ...]) -> None:
+    def _write(self, tensor: Tensor, sees: Field | None, parameters: tuple[str, ...]) -> None:
         """A tensor changes in place, and with it all that shares its memory."""
         low, high, layout = _memory(tensor)
         for other in self._sharing[tensor.untyped_storage()._cdata]:
@@ -218,7 +201,7 @@ class Trace(TorchDispatchMode):
                 other.sees, other.parameters = sees, parameters
             elif first <= high and low <= last and (sees or other.sees):
                 channels = len(whole) == 4 and whole[:1] + whole[2:] == layout[:1] + layout[2:]
-                other.sees = _united(step, other.sees, sees, other.tensor.shape if channels else ())
+                other.sees = _mixed(self._step, other.sees, sees, other.tensor.shape if channels else ())
                 other.parameters += parameters
 
 
@@ -228,7 +211,7 @@ def _memory(tensor: Tensor) -> tuple[int, int, list[tuple[int, int]]]:
     return first, first + ops.span(tensor.shape, strides), list(zip(tensor.shape, strides, strict=True))
 
 
-def _united(step: Step, old: Field | None, new: Field | None, shape: Shape) -> Field:
+def _mixed(step: Step, old: Field | None, new: Field | None, shape: Shape) -> Field:
     """What a map of this shape sees once some channels of it were written to; no shape: another part of it."""
     why = f"{step.label} writes into a part of a feature map, whose outputs then see different places."
     try:
@@ -250,16 +233,6 @@ def _count(step: Step, call: ops.Call, uses: list[tuple[str, str]]) -> None:
         step.moves &= call.op.is_view or name in ops.MOVES
         step.uncounted = step.uncounted or (name if macs is None else "")
         step.pairs += ops.pairs_of(call)
-
-
-def _field(step: Step, call: ops.Call) -> Field:
-    try:
-        sees = next((t.field for t in call.seen if not t.field.axes), None) or ops.field_of(call)
-    except NoField as reason:
-        sees = Field(why=f"{step.label} {reason}")
-    if any(None in axis.steps for axis in sees.axes) and not sees.why:
-        sees = sees._replace(why=f"{step.label} {SCATTERED}")
-    return sees if sees.axes else sees._replace(pooled=ops.is_pooled(call, ()))
 
 
 def _computed(func, op: ops.Operation, given: dict, tensors: list[Tensor], args: tuple, kwargs: dict) -> Any:
@@ -284,50 +257,40 @@ _ACTIVATIONS = ops.names("relu gelu silu hardtanh hardswish hardsigmoid sigmoid 
 def _known_shape(op: ops.Operation, given: dict, tensors: list[Tensor]) -> Tensor | None:
     """The result where its shape is plain and no check can fail: torch takes up to 3 ms to find it."""
     (first, *others), name = tensors, op.name
-    shape, shapes = tuple(first.shape), [tuple(t.shape) for t in others]
-    if any(t.dtype != first.dtype for t in others):
+    shape, shapes, out = tuple(first.shape), [tuple(t.shape) for t in others], None
+    if any(t.dtype != first.dtype for t in others) or not first.is_contiguous():
         return None
     same = name in _ACTIVATIONS and all(other == shape for other in shapes)
     same |= name == "batch_norm" and shapes == [shape[1:2]] * 4 and not given["training"]
     if same or (
         name == "layer_norm" and shapes == [tuple(given["normalized_shape"])] * 2 == [shape[-1:]] * 2
     ):
-        return first if op.writes else _like(first)
-    if shapes and shapes[0] and shapes[1:] in ([], [shapes[0][:1]]):  # perhaps with a bias
-        wide, *kernel = shapes[0]
+        out = shape
+    elif name in ("linear", "conv2d") and shapes[0] and shapes[1:] in ([], [shapes[0][:1]]):  # with a bias
+        (wide, *kernel), groups = shapes[0], given.get("groups", 1)
         if name == "linear" and (*kernel,) == shape[-1:]:
-            return _like(first, (*shape[:-1], wide))
-        groups = given["groups"] if name == "conv2d" and len(shape) == 4 else 0
-        if groups and wide % groups == 0 and kernel[0] * groups == shape[1]:
+            out = (*shape[:-1], wide)
+        elif len(shape) == len(kernel) + 1 == 4 and wide % groups == 0 and kernel[0] * groups == shape[1]:
             settings = (given[setting] for setting in ("stride", "padding", "dilation"))
-            return _like(first, (shape[0], wide, *map(output_size, shape[2:], kernel[1:], *settings)))
-    return None
-
-
-def _like(tensor: Tensor, shape: Shape = ()) -> Tensor:
-    """A new tensor on the meta device, as `torch.empty_like` makes it in twenty times the time."""
-    strides = tensor.stride()
-    if (
-        shape or ops.span(tensor.shape, strides) + 1 != tensor.numel()
-    ):  # others share its values, or lie between
-        return torch.empty(shape or tensor.shape, dtype=tensor.dtype, device="meta")
-    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype, device="meta")
+            out = (shape[0], wide, *map(output_size, shape[2:], kernel[1:], *settings))
+    return first if op.writes and out else out and torch.empty(out, dtype=first.dtype, device="meta")
 
 
 def _weightless(tensor: Tensor) -> Tensor:
     """A tensor of the same shape on the meta device; whole numbers, which may be indices, keep their values."""
     whole = not (tensor.is_meta or tensor.is_floating_point() or tensor.is_complex())
-    return tensor.clone() if whole else _like(tensor)
+    like = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return tensor.clone() if whole else like
+
+
+_HOLDERS = nn.Sequential, nn.ModuleList, nn.ModuleDict  # of the layers that do the work
 
 
 def _is_leaf(module: nn.Module) -> bool:
     """Whether torch knows this module as one layer (as `torch.fx` has it, and subclasses of such)."""
-    from_torch = any(
-        c.__module__.startswith("torch.nn.modules.") for c in type(module).__mro__ if c is not nn.Module
-    )
-    holds = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)  # the layers that do the work
-    alone = from_torch and not holds and not module._modules.keys() - {"parametrizations"}
-    return alone or isinstance(module, nn.MultiheadAttention)
+    bases = [c for c in type(module).__mro__ if c.__module__.startswith("torch.nn.modules.")]
+    holds = module._modules.keys() - {"parametrizations"} or isinstance(module, _HOLDERS)
+    return (len(bases) > 1 and not holds) or isinstance(module, nn.MultiheadAttention)
 
 
 def _check_model(model: object) -> None:

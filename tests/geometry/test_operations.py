@@ -113,7 +113,12 @@ def over_a_constant(net, x):
     return y
 
 
-@pytest.mark.parametrize("run", [add_in_place, gate, some_channels, set_channels, chunks, copied])
+def bent(net, x):
+    y = net.point(x)
+    return F.mish(y.add_(net.wide(x)), inplace=True).abs_()
+
+
+@pytest.mark.parametrize("run", [add_in_place, gate, some_channels, set_channels, chunks, copied, bent])
 def test_in_place(run):
     model = Net(run, point=conv(2, 4, 1), wide=conv(2, 4, 5, padding=2))
     assert check_field(model).size == (5, 5)
