@@ -133,7 +133,8 @@ def in_jupyterlab(browser) -> float:
     source = "from course_utils.explorers import conv_explorer\n\nconv_explorer()"
     with tempfile.TemporaryDirectory() as folder:
         notebook = Path(folder, "one.ipynb")
-        nbformat.write(new_notebook(cells=[new_code_cell(source)]), notebook)
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # or JupyterLab asks for one
+        nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=kernel), notebook)
         with LabServer([notebook]) as server:
             lab = LabPage(browser, server)
             lab.open_notebook(notebook.name)
