@@ -75,6 +75,7 @@ def test_visible_mistakes_have_values_of_their_own(week, task):
 
 
 @pytest.mark.parametrize("week", WEEKS)
+@pytest.mark.slow
 def test_no_visible_cell_gives_the_number_away_that_another_asks_for(week):
     """Small numbers stand everywhere: of them only the neighbours' mistakes are looked at, and 0 to 12 not at all."""
     texts = {cell.id: re.sub(r"(?<=\d)[,_](?=\d)", "", cell.source) for cell in cells(week, "release")}
