@@ -30,7 +30,7 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     """
     found: dict[int, Any] = {}
     code = _walk([model], found, False)
-    own = [holder for holder in found.values() if isinstance(holder, dict | list)]
+    own = [holder for holder in found.values() if isinstance(holder, (dict, list))]
     _walk(code, found, True)
     before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
@@ -47,7 +47,7 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     try:
         for holder in own:
             for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
-                if isinstance(value, Tensor | tuple):
+                if isinstance(value, (Tensor, tuple)):
                     holder[key] = swapped(value)
         for module in model.modules():
             hooks = [name for name in ("_backward_hooks", "_backward_pre_hooks") if getattr(module, name)]
@@ -67,9 +67,9 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
     code = []
     while todo:
         value = todo.pop()
-        if type(value) in _PLAIN or id(value) in found or isinstance(value, Tensor | ModuleType):
+        if type(value) in _PLAIN or id(value) in found or isinstance(value, (Tensor, ModuleType)):
             continue
-        is_code = isinstance(value, type | FunctionType)
+        is_code = isinstance(value, (type, FunctionType))
         home = str(value.__module__ if is_code else type(value).__module__).partition(".")[0]
         if is_code and (home in _LIBRARIES or not into_code):
             code += [value] * (home not in _LIBRARIES)
@@ -108,7 +108,7 @@ def _restore(holder: Any, content: Any) -> None:
     if isinstance(holder, _CACHE):
         if now != content:  # it may hold tensors without values
             holder.cache_clear()
-    elif isinstance(holder, type | CellType) or (is_dict and "__builtins__" in content):
+    elif isinstance(holder, (type, CellType)) or (is_dict and "__builtins__" in content):
         for name in now.keys() - content.keys():  # one by one, since a module is never without its names
             (delitem if is_dict else delattr)(holder, name)
         for name in [name for name in content if name not in now or now[name] is not content[name]]:
