@@ -9,9 +9,9 @@
 # make grade ALL=1          also what has not changed since the last time
 # make grade ME=1           grade your own notebooks, notebooks/homework/mine: the weeks in a line
 # make grade TRUST=1        where submissions cannot be kept apart (no bubblewrap): run them with your rights
-# make check                lint and the quick tests, one to two minutes
+# make check                lint and the quick tests, about a minute
 # make test                 everything, for developers: also notebooks with training cut short, JupyterLab in a
-#                           browser; about half an hour on two cores
+#                           browser; about 20 minutes on two cores
 # make bench                measure beside what people would use instead: a table, build/bench.md; about
 #                           half an hour, on a machine that does nothing else
 # make bench ONLY=metrics,geometry

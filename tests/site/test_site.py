@@ -380,9 +380,9 @@ def test_without_javascript_or_without_pyodide_the_picture_stays(visit):
     page = visit.open("explorers/vgg.html", java_script_enabled=False)
     assert page.locator("course-explorer svg").is_visible()
     assert "need JavaScript" in page.locator("course-explorer").inner_html()
-    page = visit.open("explorers/vgg.html#layers=3")
+    page = visit.open("index.html")  # where nothing asks for Pyodide yet
     page.context.route("**/*.wasm", lambda route: route.abort())
-    page.reload()
+    page.goto(visit.base + "explorers/vgg.html#layers=3")
     page.wait_for_function(
         "() => document.querySelector('course-explorer').said.textContent.includes('could not start')"
     )
