@@ -22,7 +22,7 @@ def fit(
     """`training.fit` in about STEPS steps: as many epochs of fewer images."""
     print(SENTENCE)
     images = batch_size * max(1, int(STEPS / epochs))
-    train, test = (part and part.subset(min(images, len(part))) for part in (train, test))
+    train, test = (part.subset(images) if part and len(part) > images else part for part in (train, test))
     return _whole_fit(model, train, test, epochs=epochs, batch_size=batch_size, **options)
 
 
