@@ -21,7 +21,9 @@ LINE = "var(--jp-border-color1, #bdbdbd)"
 FAINT = "var(--jp-border-color2, #e0e0e0)"
 FONT = "var(--jp-ui-font-family, 'DejaVu Sans', sans-serif)"
 # Not black, which a dark theme would swallow.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = list(COLOURS.values())[:6]
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
+    COLOURS[name] for name in ("blue", "orange", "green", "vermilion", "purple", "sky")
+)
 
 SIZE = 14  # of text in a picture; no text is smaller
 SMALLEST = 11  # pixels on the screen that no text goes below
