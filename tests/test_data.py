@@ -52,6 +52,7 @@ def test_fashion_mnist_is_normalised_by_its_training_pixels(fashion):
     assert test.labels.bincount().tolist() == [1000] * 10
 
 
+@pytest.mark.slow
 def test_fashion_mnist_is_torchvisions_from_the_same_files(fashion, tmp_path, monkeypatch):
     def no_network(*args, **kwargs):
         raise AssertionError("the four files are there, so nothing may be fetched")
@@ -74,6 +75,7 @@ def test_pixels_are_those_of_the_file(fashion):
     assert torch.allclose(pixels * 255, (pixels * 255).round(), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_fashion_mnist_reads_a_read_only_folder_from_anywhere_and_writes_nothing(tmp_path, monkeypatch):
     raw = tmp_path / "FashionMNIST" / "raw"
     shutil.copytree(RAW, raw, ignore=shutil.ignore_patterns("*-ubyte"))

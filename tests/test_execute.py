@@ -274,13 +274,14 @@ def test_cut_evaluation_has_an_answer_for_every_image(capsys):
     cut = cut_short.evaluate(net, images, ks=(1,), progress=False)
     assert cut_short.SENTENCE in capsys.readouterr().out
     first = whole.logits[: cut_short.IMAGES]
-    assert torch.equal(cut.logits, torch.cat([first, first, first])[:1203])
+    assert torch.equal(cut.logits, torch.cat([first] * 5)[:1203])
     assert torch.equal(cut.targets, whole.targets)
     small = images.subset(cut_short.IMAGES)
     assert torch.equal(cut_short.evaluate(net, small, ks=(1,), progress=False).logits, first)
     assert cut_short.SENTENCE not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(1, 8) | st.floats(0.1, 8), st.integers(1, 40))
 def test_cut_training_has_as_many_epochs_of_fewer_steps(epochs, batch_size):

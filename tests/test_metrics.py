@@ -36,6 +36,7 @@ def test_errors_are_those_of_torch_topk(case):
     assert topk_error(logits, targets, k) == (~found).sum().item() / len(found)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 @given(predictions())
 def test_accuracy_is_scikit_learns(case):

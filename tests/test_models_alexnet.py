@@ -60,6 +60,7 @@ def test_the_papers_pooled_maps():
     assert sizes == [(96, 27, 27), (256, 13, 13), (256, 6, 6)]
 
 
+@pytest.mark.slow
 def test_the_2014_network_is_torchvisions():
     torch.manual_seed(0)
     theirs, ours = torchvision_alexnet().eval(), on_meta(alexnet)

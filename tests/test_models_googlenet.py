@@ -68,6 +68,7 @@ def theirs():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 97])
 def test_outputs_are_torchvisions(theirs, size):
     ours = googlenet("torchvision").eval()

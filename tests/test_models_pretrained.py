@@ -82,6 +82,7 @@ def test_published_weights_come_into_our_model(served, monkeypatch):
     assert torch.equal(load_pretrained("alexnet").classifier[6].bias, ours.classifier[6].bias)
 
 
+@pytest.mark.slow
 def test_old_files_without_batch_counters(served, monkeypatch):
     torch.manual_seed(0)
     theirs = torchvision_models.resnet18().eval()
@@ -93,6 +94,7 @@ def test_old_files_without_batch_counters(served, monkeypatch):
         assert torch.allclose(ours(images), theirs(images), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_googlenet_gets_its_own_normalisation(served, monkeypatch):
     torch.manual_seed(0)
     theirs = torchvision_models.googlenet(aux_logits=True, transform_input=True, init_weights=False).eval()

@@ -30,6 +30,7 @@ def trained(seed: int, dropout: float, epochs: int = 3) -> tuple[list[float], to
     return history.losses, answers, torch.rand(3)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.sampled_from((0.0, 0.5))), min_size=2, max_size=6),
@@ -79,6 +80,7 @@ def test_threads_are_as_before():
     )
 
 
+@pytest.mark.slow
 def test_the_first_error_ends_all():
     def run(case):
         if case == 1:
@@ -90,6 +92,7 @@ def test_the_first_error_ends_all():
     assert trained(0, 0.0)[0]  # and what follows trains
 
 
+@pytest.mark.slow
 def test_the_stop_button_ends_all():
     def press():
         time.sleep(1)

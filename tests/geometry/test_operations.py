@@ -402,6 +402,7 @@ def test_deformable_convolution():
         receptive_field(model, SHAPE, "conv")
 
 
+@pytest.mark.slow
 def test_exported_program():
     model = nn.Sequential(
         conv(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 196, 3)

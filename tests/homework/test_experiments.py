@@ -33,6 +33,7 @@ def run(judge, folder, answer):
     return [output.text for output in outputs + after], judge.names["doubled"], len(runs)
 
 
+@pytest.mark.slow
 def test_who_answers_alike_gets_what_the_record_holds(judge, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "LEAST_SECONDS", 0)
     first = run(judge, tmp_path, "def double(x):\n    return 2 * x")
