@@ -32,15 +32,18 @@ class Visit:
     """Pages of the site in a browser; `faults` collects console errors, uncaught ones and requests elsewhere."""
 
     def __init__(self, browser, base: str) -> None:
-        self.browser, self.base, self.faults, self.pages = browser, base, [], {}
+        self.browser, self.base, self.faults, self.pages, self.used = browser, base, [], {}, set()
 
     def open(self, path: str, width: int = 1280, theme: str = "light", script: str = "", **options):
         """The page at the path, which takes the place of the last one that was opened alike; `script` runs first."""
         kind = (width, theme, script, *sorted(options.items()))
         page = self.pages.get(kind) or self._page(*kind[:3], options)
         self.pages[kind] = page
-        page.goto("about:blank")  # else nothing is loaded where two addresses differ in their settings only
-        page.goto(path if "://" in path else self.base + path)
+        self.used.add(page)
+        address = path if "://" in path else self.base + path
+        if page.url.split("#")[0] == address.split("#")[0]:
+            page.goto("about:blank")  # else other settings of the same page load nothing
+        page.goto(address)
         return page
 
     def _page(self, width: int, theme: str, script: str, options: dict):
@@ -59,9 +62,9 @@ class Visit:
 
     def leave(self) -> None:
         """End what runs in the pages; nothing may have gone wrong in them."""
-        for page in self.pages.values():
+        for page in self.used:
             page.goto("about:blank")
-        faults, self.faults = self.faults, []
+        self.used, faults, self.faults = set(), self.faults, []
         assert faults == []
 
 
