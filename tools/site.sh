@@ -16,7 +16,7 @@ install() {
     "$python" -c 'import tomllib
 for line in tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["site"]: print(line)' \
         >build/site-requirements.txt
-    "$python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+    "$python" -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
         --constraint site/constraints.txt --requirement build/site-requirements.txt
     mkdir -p build/npm
     cp site/package.json build/npm/

@@ -12,7 +12,7 @@ from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
 from course_utils.words import percent, plural, short
 
-_SIDE, _BAR, _CHIP = 168, 176, (98, 17)
+_SIDE, _BAR, _CHIP, _STACK, _SINGLE = 168, 176, (98, 17), svg.BLUE, svg.ORANGE
 _PITCH, _STAGE_GAP, _MOST_LAYERS = 20, 7, 2 + 2 + 4 + 4 + 4 + 3
 _MEASURES = {  # how each is called and written
     "receptive_field": ("receptive field", "{0} × {0}".format),
@@ -21,7 +21,6 @@ _MEASURES = {  # how each is called and written
     "nonlinearities": ("ReLUs", str),
     "units": ("units stored", short),
 }
-_STACK, _SINGLE = svg.BLUE, svg.ORANGE
 
 
 def describe(data: Values | None = None) -> Description:
@@ -135,11 +134,11 @@ def draw_vgg(values: Values, data: Values | None = None) -> Picture:
     lines = layout.column(*(words(line, bold=n == 1) for n, line in enumerate(said)), gap=1)
     stacks = layout.column(maps, _measures(stack, single), lines, gap=10)
     networks = layout.column(_networks(left, right), layout.column(*sums, gap=0), compared, gap=8)
-    divider = layout.box(1, networks.height, svg.LINE)
-    both = layout.row(layout.over(layout.space(530), stacks), divider, networks, gap=20, align="l")
-    return Picture(layout.page(f"{' '.join(said)} {compared}", both), state)
+    both = [layout.over(layout.space(530), stacks), layout.box(1, networks.height, svg.LINE), networks]
+    return Picture(layout.page(f"{' '.join(said)} {compared}", layout.row(*both, gap=20, align="l")), state)
 
 
+@lru_cache(40)
 def _map(layers: int, kernel_size: int, colour: str) -> Block:
     """The receptive field, each pixel stronger in colour the more ways lead from it to the output."""
     ways = paths(layers, kernel_size)
@@ -158,7 +157,7 @@ def _map(layers: int, kernel_size: int, colour: str) -> Block:
 
     name = words(f"{plural(layers, 'layer')} of {kernel_size}×{kernel_size}", bold=True)
     heading = layout.row(layout.box(14, 14, colour), name)
-    field = layout.over(Block(_SIDE, _SIDE, draw), layout.box(_SIDE, _SIDE, stroke=svg.MUTED))
+    field = layout.over(Block(_SIDE, _SIDE, cache(draw)), layout.box(_SIDE, _SIDE, stroke=svg.MUTED))
     told = f"paths per pixel: {1 if most == 1 else f'1 to {most:,}'}"
     return layout.column(heading, field, words(told, fill=svg.MUTED))
 
@@ -181,7 +180,8 @@ def _networks(left: str, right: str) -> Block:
     stages = [_columns([*heads, words("params", fill=svg.MUTED)])]
     stages += [_columns(*(_layers(a, b) for a, b in pairs)) for pairs in _pairs(left, right)]
     room = (1 + _MOST_LAYERS) * (_PITCH + 0.5) + len(stages) * _STAGE_GAP
-    return layout.over(layout.space(0, room), layout.column(*stages, gap=_STAGE_GAP))
+    both = layout.over(layout.space(0, room), layout.column(*stages, gap=_STAGE_GAP))
+    return both._replace(draw=cache(both.draw))  # most moves are of other controls
 
 
 def _columns(*rows: list[Block | str]) -> Block:

@@ -96,6 +96,7 @@
       const hash = this.hasAttribute("live") ? location.hash.slice(1) : "";
       const link = JSON.stringify([...new URLSearchParams(hash)]);
       this.busy = true;
+      clearTimeout(this.addressing);
       const settings = this.getAttribute("settings") || "{}";
       ask({ id: this.uid, name: this.getAttribute("name"), settings, link });
     }
@@ -132,12 +133,21 @@
       const first = !this.shown;
       this.shown = shown;
       if (first) this.build(shown);
-      shown.controls.forEach((control) => this.update(control));
+      for (const control of shown.controls) {
+        const row = this.rows.get(control.name);
+        const told = JSON.stringify(control);
+        if (row.told !== told || Number(row.input.value) !== control.value) this.update(control);
+        row.told = told;
+      }
       this.said.textContent = shown.note;
       this.picture.innerHTML = shown.svg.replaceAll("__unique__", `live-${this.uid}`);
       const hash = "#" + new URLSearchParams(shown.link);
       if (!this.hasAttribute("live")) this.alone.hash = hash;
-      else if (!first || location.hash) history.replaceState(null, "", hash);
+      else if (!first || location.hash) {
+        // Once the sliders rest: a browser takes longer to change its address than Python to draw.
+        clearTimeout(this.addressing);
+        this.addressing = setTimeout(() => this.isConnected && history.replaceState(null, "", hash), 250);
+      }
     }
 
     build(shown) {
@@ -194,7 +204,7 @@
       // A value that the reader has moved on from meanwhile does not pull the control back.
       if (!this.waiting.has(name)) input.value = value;
       worth.textContent = options ? options[value] : step % 1 ? value.toFixed(1) : value;
-      input.setAttribute("aria-valuetext", worth.textContent);
+      if (kind !== "choice") input.setAttribute("aria-valuetext", worth.textContent);
     }
 
     play() {

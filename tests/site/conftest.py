@@ -32,31 +32,40 @@ class Visit:
     """Pages of the site in a browser; `faults` collects console errors, uncaught ones and requests elsewhere."""
 
     def __init__(self, browser, base: str) -> None:
-        self.browser, self.base, self.faults, self.contexts = browser, base, [], []
+        self.browser, self.base, self.faults, self.pages, self.used = browser, base, [], {}, set()
 
-    def open(self, path: str, width: int = 1280, theme: str = "light", python: bool = True, **options):
-        context = self.browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, **options
-        )
-        self.contexts.append(context)
-        page = context.new_page()
+    def open(self, path: str, width: int = 1280, theme: str = "light", script: str = "", **options):
+        """The page at the path, which takes the place of the last one that was opened alike; `script` runs first."""
+        kind = (width, theme, script, *sorted(options.items()))
+        page = self.pages.get(kind) or self._page(*kind[:3], options)
+        self.pages[kind] = page
+        self.used.add(page)
+        address = path if "://" in path else self.base + path
+        if page.url.split("#")[0] == address.split("#")[0]:
+            page.goto("about:blank")  # else other settings of the same page load nothing
+        page.goto(address)
+        return page
+
+    def _page(self, width: int, theme: str, script: str, options: dict):
+        size = {"width": width, "height": 900}
+        page = self.browser.new_context(viewport=size, color_scheme=theme, **options).new_page()
         page.set_default_timeout(120_000)
-        page.on("console", lambda m: m.type == "error" and self.faults.append(f"{path}: {m.text}"))
-        page.on("pageerror", lambda error: self.faults.append(f"{path}: {error}"))
-        page.on("request", lambda request: self.check(path, request.url))
-        if not python:  # its file never comes, which a page bears
-            page.route("**/*.wasm", lambda route: None)
-        page.goto(path if "://" in path else self.base + path)
+        page.add_init_script(script)
+        page.on("console", lambda m: m.type == "error" and self.faults.append(f"{page.url}: {m.text}"))
+        page.on("pageerror", lambda error: self.faults.append(f"{page.url}: {error}"))
+        page.on("request", lambda request: self.check(page.url, request.url))
         return page
 
     def check(self, path: str, url: str) -> None:
-        if not url.startswith((self.base, "data:", "blob:", "file:")):
+        if not url.startswith((self.base, "data:", "blob:", "file:", "about:")):
             self.faults.append(f"{path} asks for {url}")
 
-    def close(self) -> None:
-        for context in self.contexts:
-            context.close()
-        assert self.faults == []
+    def leave(self) -> None:
+        """End what runs in the pages; nothing may have gone wrong in them."""
+        for page in self.used:
+            page.goto("about:blank")
+        self.used, faults, self.faults = set(), self.faults, []
+        assert faults == []
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +81,17 @@ def base(site) -> str:
     server.shutdown()
 
 
+@pytest.fixture(scope="session")
+def reader(browser, base):
+    """Keeps its pages between tests: to open one anew costs more than most tests do in it."""
+    return Visit(browser, base)
+
+
 @pytest.fixture
-def visit(browser, base):
+def visit(reader):
     """`visit.open("index.html", width=390)`; at the end nothing may have gone wrong."""
-    visit = Visit(browser, base)
-    yield visit
-    visit.close()
+    yield reader
+    reader.leave()
 
 
 @pytest.fixture(scope="session")
@@ -85,4 +99,4 @@ def workbench(browser, base):
     """A page on which Python has started, once for all tests that `put` an explorer there."""
     visit = Visit(browser, base)
     yield visit.open("explorers/conv.html")
-    visit.close()
+    visit.leave()
