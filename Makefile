@@ -96,12 +96,9 @@ check: lint
 	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --hypothesis-profile=quick \
 		-m "not slow and not browser"
 
-# Three files of tests at a time, since some wait for a browser; then the lectures in pairs, a thread each.
+# Three files of tests at a time, a thread each, since some wait for a browser; in the order of tests/conftest.py.
 test: lint
-	@status=0; \
-	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile -m "not lecture" || status=$$?; \
-	$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m lecture || status=$$?; \
-	exit $$status
+	@$(STATE_ENV) OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Packages of the extra `bench` that do not install leave rows that say so.
 bench: setup-test

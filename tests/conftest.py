@@ -11,8 +11,9 @@ settings.load_profile("all")
 
 
 def pytest_collection_modifyitems(items):
-    """Quick tests first: most of what can break shows within the first minute. The longest, in the browser, next."""
-    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("slow", "browser")])
+    """The longest first, so that no process is left alone with them at the end; `make check` has the quick ones."""
+    longest = ("lecture", "browser", "slow")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in longest])
 
 
 @pytest.hookimpl(wrapper=True)
