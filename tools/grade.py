@@ -23,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from grading import sandbox, worker
-from grading.find import Outcome, find, find_own, masters
+from grading.find import Outcome, find, find_own, imported, master_of, masters
 from grading.pages import write_page
 from grading.sheets import take_over, write_sheets
 from grading.table import line, reached, table, write_csv
@@ -105,15 +105,16 @@ def _in_own_process(place: Place, one: Outcome, threads: int, trust: bool) -> di
         sandbox.end(process.pid)
 
 
-def _prepare() -> None:
+def _prepare(place: Place, todo: list[Outcome]) -> None:
     """Let processes for submissions begin with everything imported."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(TOOLS), os.environ.get("PYTHONPATH", "")]).rstrip(
         os.pathsep
     )
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "forkserver" in multiprocessing.get_all_start_methods():
-        modules = ["grading.apart", *(["grading.ahead"] if sys.platform == "linux" else []), "grading.worker"]
-        modules += ["grading.notebook", "course_utils.training", "torchvision.models"]
+        modules = ["grading.apart", "grading.ahead", "grading.worker", "grading.notebook"]
+        for week in {one.week for one in todo}:
+            modules += sorted(imported(master_of(place.course, week)))
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
 
 
@@ -164,7 +165,7 @@ def _grade_found(place: Place, found: list[Outcome], again: bool, jobs: int, tru
     for week in sorted({one.week for one in todo}):
         run(NbGraderAPI(config=place.config()), "generate_assignment", week)
     _enter_members(place, todo)
-    _prepare()
+    _prepare(place, todo)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(grade, place, one, again, threads, trust) for one in todo]

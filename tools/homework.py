@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import base64
+import functools
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import nbgrader.api
 from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -26,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "notebooks" / "homework"
 ANSWERS = ROOT / "data" / "homework_answers.json"  # of course_utils.homework, which takes PyTorch along
 logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # nbgrader logs there what it also raises
+# nbgrader opens the gradebook ten times for a submission; so its statements are compiled once.
+nbgrader.api.create_engine = functools.cache(nbgrader.api.create_engine)
 LOCK_SECONDS = 60  # that one program waits for another which writes into the gradebook
 
 

@@ -11,6 +11,7 @@ from homework import COURSE
 from tiny import TRUST, at, hand_in_week
 
 pytestmark = pytest.mark.slow
+QUICKEST = WEEKS[4]  # of its experiment
 PATIENCE = """
 c.Execute.timeout = c.Execute.iopub_timeout = c.Execute.startup_timeout = 1000
 c.CarefulExecute.seconds = c.Grading.all = 1500
@@ -39,18 +40,29 @@ def points_of(week, manual):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Of each week a full and an untouched one, graded in one go: what became of them by member and week."""
+    """Full and untouched ones of each week and odd ones of one, graded in one go: what became of each."""
     course = tmp_path_factory.mktemp("weeks")
     for week in WEEKS:
         course_of(week, course)
         hand_in_week(course, "full", week, filled_in(week))
         untouched = nbformat.read(COURSE / "release" / week / f"{week}.ipynb", as_version=4)
         hand_in_week(course, "untouched", week, untouched)
+    hand_in_odd(QUICKEST, course)
     with (course / "nbgrader_config.py").open("a") as file:
         file.write(PATIENCE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grade, "SECONDS", 1700)
         return {(one.name, one.week): one for one in grade_all(course, trust=TRUST)}
+
+
+def hand_in_odd(week, course):
+    """Three submissions with one wrong answer each, and one that ends the kernel."""
+    wrong = sorted(WRONG.glob(f"{week.split('_')[0]}/*/*.py"))[::16][:3]
+    for number, path in enumerate(wrong):
+        notebook = filled_in(week, **{path.parent.name: path.read_text()})
+        hand_in_week(course, f"member {number}", week, notebook)
+    name, task = next(iter(tasks(week).items()))
+    hand_in_week(course, "trouble", week, filled_in(week, **{name: f"{task.answer}\nimport os; os._exit(1)"}))
 
 
 @pytest.mark.parametrize("week", WEEKS)
@@ -61,25 +73,11 @@ def test_full_and_untouched(week, outcomes):
     assert (nothing.points, nothing.to_read, nothing.notes) == (0, 0, [])
 
 
-def hand_in_five(week, course):
-    """Three submissions with one wrong answer each, one that never ends and one that ends the kernel."""
-    wrong = sorted(WRONG.glob(f"{week.split('_')[0]}/*/*.py"))[::16][:3]
-    for number, path in enumerate(wrong):
-        notebook = filled_in(week, **{path.parent.name: path.read_text()})
-        hand_in_week(course, f"member {number}", week, notebook)
-    name, task = next(iter(tasks(week).items()))
-    for number, line in enumerate(["while True: pass", "import os; os._exit(1)"]):
-        hand_in_week(course, f"trouble {number}", week, filled_in(week, **{name: f"{task.answer}\n{line}"}))
-
-
-def test_five_submissions_are_graded_each_for_itself(tmp_path):
-    week = WEEKS[4]  # the one with the quickest experiment
-    course = course_of(week, tmp_path)
-    with (course / "nbgrader_config.py").open("a") as file:
-        file.write("\nc.Execute.timeout = 15\n")
-    hand_in_five(week, course)
-    outcomes = grade_all(course, trust=TRUST)
-    assert len(outcomes) == 5
-    full = points_of(week, False)
-    assert all(0 < one.points < full for one in outcomes if one.name.startswith("member"))
-    assert all(one.points > 0 and one.notes for one in outcomes if one.name.startswith("trouble"))
+def test_each_is_graded_for_itself(outcomes):
+    odd = {name: one for (name, _), one in outcomes.items() if name not in ("full", "untouched")}
+    full = points_of(QUICKEST, False)
+    assert {name: 0 < one.points < full for name, one in odd.items()} == {
+        **{f"member {number}": True for number in range(3)},
+        "trouble": True,
+    }
+    assert odd["trouble"].notes

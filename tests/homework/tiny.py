@@ -15,7 +15,7 @@ WEEK = "week0_tiny"
 TRUST = bool(sandbox.missing())  # where nothing keeps submissions apart, those of the tests are trusted
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
-c.Execute.timeout = 10
+c.Execute.timeout = 6
 c.Grading.memory = 1_500_000_000
 c.Grading.all = 120
 """

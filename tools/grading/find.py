@@ -54,10 +54,17 @@ def safe_id(name: str) -> str:
 
 def masters(course: Path) -> dict[str, NotebookNode]:
     """The master of each week."""
-    return {
-        week: nbformat.read(course / "source" / week / f"{week}.ipynb", as_version=4)
-        for week in weeks(course)
-    }
+    return {week: master_of(course, week) for week in weeks(course)}
+
+
+def master_of(course: Path, week: str) -> NotebookNode:
+    return nbformat.read(course / "source" / week / f"{week}.ipynb", as_version=4)
+
+
+def imported(notebook: NotebookNode) -> set[str]:
+    """Modules that its cells import."""
+    lines = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return set(re.findall(r"^(?:from|import) ([\w.]+)", lines, re.MULTILINE))
 
 
 def find(course: Path, submitted: Path | None = None) -> list[Outcome]:

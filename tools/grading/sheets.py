@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from grading.find import Outcome
+from grading.find import Outcome, master_of
 from grading.worker import Place
 
 BOX = re.compile(r"^- \[(.?)\] ", re.MULTILINE)
@@ -45,7 +45,7 @@ def take_over(place: Place, one: Outcome) -> str:
     boxes = BOX.findall(text.split("\n## Rubric")[-1])
     if not reader:
         return "A sheet has crosses but no name behind Read by: it was left aside." if "x" in boxes else ""
-    master = nbformat.read(place.course / "source" / one.week / f"{one.week}.ipynb", as_version=4)
+    master = master_of(place.course, one.week)
     cell, notebook = _written(master), nbformat.read(place.notebook(one.id, one.week), as_version=4)
     name = cell.metadata.nbgrader.grade_id
     if _quoted(_written(notebook).source) != _answer(text):

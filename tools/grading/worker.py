@@ -24,7 +24,7 @@ from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from traitlets.config import Config
 
 from grading import sandbox
-from grading.find import masters
+from grading.find import master_of, masters
 from grading.submission import KNOWN, SubmissionError, is_notebook, mend, read_submission, share, week_of
 
 LARGEST_FILES = 50_000_000  # bytes of all files beside a notebook
@@ -106,7 +106,7 @@ def grade(place: Place, one: str, week: str, path: Path, threads: int, trust: bo
     torch.set_num_threads(threads)
     handed_in = place.course / place.work / "files" / one / week
     notes = stage(place, one, week, path, handed_in)
-    known = masters(place.course)[week]
+    known = master_of(place.course, week)
     config = place.config()
     options = config.get("Grading", {})
     limits = Limits(**{"cell": config.Execute.get("timeout", 40), **options})
