@@ -78,6 +78,7 @@ def test_outputs_are_torchvisions(theirs, size):
         torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_auxiliary_outputs_are_torchvisions(theirs):
     ours, theirs = googlenet("torchvision"), copy.deepcopy(theirs)
     ours.load_state_dict(theirs.state_dict())

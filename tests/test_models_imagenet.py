@@ -71,6 +71,7 @@ def test_it_knows_photographs(classifier, package, path, target):
     assert target in logits.topk(5).indices[0]
 
 
+@pytest.mark.slow
 def test_it_has_the_label_of_every_photograph_of_the_course_in_its_top_5(classifier):
     for item in photos():
         with torch.inference_mode():

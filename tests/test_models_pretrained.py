@@ -64,6 +64,7 @@ def thin(model):
     )
 
 
+@pytest.mark.slow
 def test_published_weights_come_into_our_model(served, monkeypatch):
     torch.manual_seed(0)
     with torch.device("meta"):

@@ -305,6 +305,7 @@ def test_gradients_reach_every_parameter(name):
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+@pytest.mark.slow
 def test_any_image_size_works():
     with META, warnings.catch_warnings(action="error"):
         for size in (1, 2, 17, 224, 301):

@@ -96,6 +96,7 @@ def test_published_fields():
     assert (last["ResNet-18"], last["ResNet-50"], last["GoogLeNet"]) == (435, 427, 715)
 
 
+@pytest.mark.slow
 def test_a_measurement_is_geometrys_and_kept():
     e = receptive_field_explorer(
         network="ResNet-18", layer="layer1.1", effective=UNTRAINED, row=10, column=20
