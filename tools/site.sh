@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 venv=build/site-venv
 python=$venv/bin/python
 stamp=build/site-ready
-wanted=$(cat pyproject.toml constraints.txt site/constraints.txt site/package.json | cksum)
+wanted=$(cat pyproject.toml constraints.txt site/constraints.txt site/package.json site/precompile.mjs | cksum)
 
 install() {
     "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -21,6 +21,7 @@ for line in tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-depe
     mkdir -p build/npm
     cp site/package.json build/npm/
     npm install --prefix build/npm --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel error
+    node site/precompile.mjs
     echo "$wanted" >"$stamp"
 }
 

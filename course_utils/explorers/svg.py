@@ -108,6 +108,7 @@ def boxes(corners: Iterable[Sequence[float]], fill: str, opacity: str | None = N
     return tag("path", d=d, fill=fill, opacity=opacity) if d else ""
 
 
+@lru_cache(64)
 def grid(x: float, y: float, count: int, side: float, stroke: str = LINE) -> str:
     """The lines of a square grid of `count` × `count` cells, `side` pixels long, as one path."""
     steps = [i * side / count for i in range(count + 1)]
@@ -118,11 +119,10 @@ def grid(x: float, y: float, count: int, side: float, stroke: str = LINE) -> str
 def axis(x: float, y: float, length: float, ticks: Iterable[tuple[float, str]], upwards: bool = False) -> str:
     """An axis from (x, y), to the right or `upwards`; `ticks` are (pixels from there, words)."""
     drawn = [line([(x, y), (x, y - length) if upwards else (x + length, y)])]
-    anchor = "end" if upwards else "middle"
     for at, words in ticks:
         mark = [(x, y - at), (x - 4, y - at)] if upwards else [(x + at, y), (x + at, y + 4)]
         place = (x - 7, y - at + 5) if upwards else (x + at, y + 19)
-        drawn.append(line(mark) + text(*place, words, fill=MUTED, text_anchor=anchor))
+        drawn.append(line(mark) + text(*place, words, fill=MUTED, text_anchor="end" if upwards else "middle"))
     return "".join(drawn)
 
 

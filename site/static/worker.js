@@ -34,6 +34,7 @@ async function start() {
   const pyodide = await loadPyodide({ indexURL: new URL("pyodide/", here).href });
   pyodide.unpackArchive(await archive, "zip");
   const live = pyodide.pyimport("live");
+  pyodide.pyimport("gc").freeze(); // what is there stays: not to be looked through at each move
   return { live, data: live.Files(read), json: pyodide.pyimport("json"), explorers: new Map() };
 }
 

@@ -398,10 +398,16 @@ def test_from_a_folder_the_stored_pictures_stand_and_a_sentence_says_why(site, v
     assert page.evaluate("Reveal.isReady()")
 
 
-def test_without_javascript_or_without_pyodide_the_picture_stays(visit):
+def test_without_javascript_webassembly_or_pyodide_the_picture_stays(visit):
     page = visit.open("explorers/vgg.html", java_script_enabled=False)
     assert page.locator("course-explorer svg").is_visible()
     assert "need JavaScript" in page.locator("course-explorer").inner_html()
+    page = visit.open("explorers/vgg.html", script="delete window.WebAssembly")
+    assert "need WebAssembly" in page.locator("course-explorer .said").inner_text()
+    assert (
+        page.locator("course-explorer svg").is_visible()
+        and page.locator("course-explorer button").count() == 0
+    )
     page = visit.open("index.html")  # where nothing asks for Pyodide yet
     page.context.route("**/*.wasm", lambda route: route.abort(), times=1)
     page.goto(visit.base + "explorers/vgg.html#layers=3")
