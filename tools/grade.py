@@ -23,6 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from grading import sandbox, worker
+from grading.container import Container
 from grading.find import Outcome, find, find_own, imported, master_of, masters
 from grading.pages import write_page
 from grading.sheets import take_over, write_sheets
@@ -51,13 +52,13 @@ def fingerprint(place: Place, one: Outcome) -> str:
     return total.hexdigest()
 
 
-def grade(place: Place, one: Outcome, again: bool, threads: int, trust: bool) -> Outcome:
+def grade(place: Place, one: Outcome, again: bool, threads: int, walls: sandbox.Walls) -> Outcome:
     """Grade one submission in its own process, or take over what is known where nothing has changed."""
     known, state = record(place, one.id, one.week), fingerprint(place, one)
     result = known
     if again or known.get("fingerprint") != state:
         remember(place, one.id, one.week, {**known, "fingerprint": None})  # an interrupted one is done again
-        result = _in_own_process(place, one, threads, trust)
+        result = _in_own_process(place, one, threads, walls)
         if "failed" not in result:
             result = {"fingerprint": state, "graded": known.get("graded"), **result}
             if "notes" in result:
@@ -81,12 +82,12 @@ def grade(place: Place, one: Outcome, again: bool, threads: int, trust: bool) ->
     return one
 
 
-def _in_own_process(place: Place, one: Outcome, threads: int, trust: bool) -> dict:
+def _in_own_process(place: Place, one: Outcome, threads: int, walls: sandbox.Walls) -> dict:
     kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(kind)
     reads, writes = context.Pipe(duplex=False)
     process = context.Process(
-        target=worker.work, args=(writes, place, one.id, one.week, one.path, threads, trust), daemon=True
+        target=worker.work, args=(writes, place, one.id, one.week, one.path, threads, walls), daemon=True
     )
     process.start()
     writes.close()
@@ -145,22 +146,26 @@ def grade_all(
     Raises HomeworkError where a week's master is wrong, another `make grade` runs, or submissions cannot be
     kept apart and `trust` is not given.
     """
-    if not trust and (why := sandbox.missing()):
-        raise HomeworkError(why)
+    walls = sandbox.choose(trust)
     place = Place(course, "grading/mine", own=True) if me else Place(course)
     found = find_own(course, course / "mine") if me else find(course)
     for folder in (place.work, "grading/exchange"):
         (course / folder).mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(course / place.work / "lock", timeout=0):
-            return _grade_found(place, found, again, jobs or os.cpu_count() or 1, trust)
+            return _grade_found(place, found, again, jobs or os.cpu_count() or 1, walls)
     except OperationalError as error:
         raise HomeworkError(of_gradebook(str(error)) or f"The gradebook: {error.orig}.") from error
     except Timeout:
         raise HomeworkError("Another make grade is at work here: wait for it, or end it.") from None
+    finally:
+        if isinstance(walls, Container):
+            walls.remove()
 
 
-def _grade_found(place: Place, found: list[Outcome], again: bool, jobs: int, trust: bool) -> list[Outcome]:
+def _grade_found(
+    place: Place, found: list[Outcome], again: bool, jobs: int, walls: sandbox.Walls
+) -> list[Outcome]:
     todo = [one for one in found if one.path]
     for week in sorted({one.week for one in todo}):
         run(NbGraderAPI(config=place.config()), "generate_assignment", week)
@@ -168,7 +173,7 @@ def _grade_found(place: Place, found: list[Outcome], again: bool, jobs: int, tru
     _prepare(place, todo)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(grade, place, one, again, threads, trust) for one in todo]
+        futures = [pool.submit(grade, place, one, again, threads, walls) for one in todo]
         try:
             for count, future in enumerate(futures, start=1):
                 one = future.result()

@@ -15,7 +15,7 @@ print(torch.rand(1).item(), doubled)
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    with Judge(tmp_path_factory.mktemp("handed in"), Limits(), threads=1, trust=True) as judge:
+    with Judge(tmp_path_factory.mktemp("handed in"), Limits(), threads=1, walls=None) as judge:
         judge.run("import torch", "setup")
         judge.answers.add("double")
         yield judge

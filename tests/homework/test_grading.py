@@ -17,7 +17,7 @@ import psutil
 import pytest
 import tiny
 from grade import grade_all
-from grading import sandbox
+from grading import container, sandbox
 from grading.find import find
 from grading.table import table, write_csv
 from grading.worker import Place
@@ -25,6 +25,7 @@ from homework import COURSE, HomeworkError, settings
 from hostile import ATTACKS, CHEATS, SCRIPT, THEFTS
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
+from test_container import container_ready
 
 pytestmark = [
     pytest.mark.slow,
@@ -53,17 +54,17 @@ def alone(tmp_path_factory):
     tiny.make_course(course)
     for member in HONEST:
         tiny.hand_in(course, member, tiny.answered(course, **tiny.ANSWERS[member][0]))
-    elsewhere = shutil.which
+    elsewhere, hidden = shutil.which, ("bwrap", "docker", "podman")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shutil, "which", lambda name: None if name == "bwrap" else elsewhere(name))
+        patch.setattr(shutil, "which", lambda name: None if name in hidden else elsewhere(name))
         with pytest.raises(HomeworkError) as refused:
             grade_all(course)
         outcomes = grade_all(course, trust=True)
     return str(refused.value), outcomes, lines_of_honest(course, outcomes)
 
 
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory):
+@pytest.fixture(scope="module", params=["the first", *container_ready()])
+def batch(tmp_path_factory, request):
     """All submissions graded in one go: course, outcomes by member, expectations, files before and after, all."""
     course = tmp_path_factory.mktemp("homework") / "a course"
     tiny.make_course(course)
@@ -73,6 +74,9 @@ def batch(tmp_path_factory):
     kept = (course / "submitted", course / "source", home, COURSE.parents[1] / "course_utils")
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", "hostile-secret")
+        if request.param != "the first":
+            patch.setattr(container, "PROGRAMS", (request.param,))
+            patch.setattr(sandbox, "no_bubblewrap", lambda: "it is left aside")
         if not tiny.TRUST:
             hand_in_hostile(course, course=course, home=home, port=server.getsockname()[1])
         before = fingerprints(*kept)
@@ -266,9 +270,11 @@ def test_without_walls_a_sentence_and_trust(alone):
 
 def test_sentence_elsewhere_says_what_to_do_there(monkeypatch):
     monkeypatch.setattr(sandbox.sys, "platform", "darwin")
-    assert sandbox.missing().endswith(
-        "only Linux can keep them apart: grade on such a machine, or call with TRUST=1."
-    )
+    monkeypatch.setattr(container, "PROGRAMS", ())
+    with pytest.raises(
+        HomeworkError, match=r"only Linux has bubblewrap, and neither Docker nor Podman answers"
+    ):
+        sandbox.choose(trust=False)
 
 
 def test_second_run_keeps_what_a_person_gave(batch):

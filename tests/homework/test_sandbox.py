@@ -8,11 +8,11 @@ import psutil
 import pytest
 from grading import sandbox
 from grading.judge import Judge, Limits
-from grading.sandbox import Process
+from grading.sandbox import Bubblewrap, Process
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(bool(sandbox.missing()), reason="no bubblewrap: see the test of the sentence"),
+    pytest.mark.skipif(bool(sandbox.no_bubblewrap()), reason="no bubblewrap: see the test of the sentence"),
 ]
 LOOK = """
 import json, os, torch
@@ -39,7 +39,7 @@ print(json.dumps([spaces, around, sum(name.isdigit() for name in os.listdir("/pr
 
 def looked(folder, threads=1):
     """What a member's code finds around it: namespaces, the rest, how many processes; and who they are here."""
-    with Judge(folder, Limits(), threads, trust=False) as judge:
+    with Judge(folder, Limits(), threads, Bubblewrap()) as judge:
         (output,) = judge.member_cell(LOOK)
         return *json.loads(output.text), judge.line.player.heads
 
@@ -69,9 +69,9 @@ def test_fork_finds_what_a_process_of_its_own_finds(tmp_path, forking, monkeypat
     assert "CapEff:\t0000000000000000" in around["rights"]
 
 
-@pytest.mark.parametrize("trust", [False, True])
-def test_fork_that_ends_is_told_and_leaves_nothing(tmp_path, forking, trust):
-    with Judge(tmp_path, Limits(), threads=1, trust=trust) as judge:
+@pytest.mark.parametrize("walls", [Bubblewrap(), None])
+def test_fork_that_ends_is_told_and_leaves_nothing(tmp_path, forking, walls):
+    with Judge(tmp_path, Limits(), threads=1, walls=walls) as judge:
         judge.member_cell("import os, time\nif os.fork() == 0:\n    time.sleep(1000)")
         heads = judge.line.player.heads
         children = heads[-1].children()

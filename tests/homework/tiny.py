@@ -12,7 +12,9 @@ from homework import COURSE, generate
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 WEEK = "week0_tiny"
-TRUST = bool(sandbox.missing())  # where nothing keeps submissions apart, those of the tests are trusted
+TRUST = bool(
+    sandbox.no_bubblewrap()
+)  # there the tests' submissions are trusted; containers: test_container.py
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
 c.Execute.timeout = 6

@@ -64,11 +64,11 @@ class StoppedByGrader(Exception):
 class Line:
     """The player's process and the frames to and from it."""
 
-    def __init__(self, handed_in: Path, limits: Limits, threads: int, trust: bool) -> None:
-        self.player = sandbox.Process(handed_in, limits.characters, threads, trust)
+    def __init__(self, handed_in: Path, limits: Limits, threads: int, walls: sandbox.Walls) -> None:
+        self.player = sandbox.Process(handed_in, limits.characters, limits.memory, threads, walls)
         self.frames: queue.Queue = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self.watch = sandbox.Watch(self.player, limits.memory)
+        self.watch = sandbox.Watch(self.player)
         self.watch.start()
 
     def _read(self) -> None:
@@ -102,7 +102,7 @@ class Line:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.player.process.wait(1)
             self.watch.join(0.3)
-            return self.watch.verdict or "ended the kernel"
+            return self.watch.verdict or self.player.verdict() or "ended the kernel"
         self.close()
         return "broke the line to the grader"
 
@@ -114,8 +114,8 @@ class Line:
 class Judge:
     """Runs the cells of one notebook; `odd` collects sentences about what answers tried."""
 
-    def __init__(self, handed_in: Path, limits: Limits, threads: int, trust: bool) -> None:
-        self.limits, self.start_with = limits, (handed_in, limits, threads, trust)
+    def __init__(self, handed_in: Path, limits: Limits, threads: int, walls: sandbox.Walls) -> None:
+        self.limits, self.start_with = limits, (handed_in, limits, threads, walls)
         self.module = types.ModuleType("__main__")
         self.names = self.module.__dict__
         self.odd: list[str] = []

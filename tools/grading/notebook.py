@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from grading.experiments import Experiments
 from grading.judge import STOPPED, Judge, Limits, bound_names, stopped
 from grading.odd import oddities
+from grading.sandbox import Walls
 
 HIDDEN = "### BEGIN HIDDEN TESTS"
 
@@ -22,7 +23,7 @@ def run_notebook(
     remembered: Path,
     limits: Limits,
     threads: int,
-    trust: bool,
+    walls: Walls,
 ) -> list[str]:
     """Fill in the outputs of `notebook`; notes, a sentence each.
 
@@ -30,7 +31,7 @@ def run_notebook(
     is where experiments are kept.
     """
     answers = {_mark(cell)["grade_id"]: bound_names(cell.source) for cell in master.cells if _is_answer(cell)}
-    with Judge(handed_in, limits, threads, trust) as judge:
+    with Judge(handed_in, limits, threads, walls) as judge:
         experiments = Experiments(judge, remembered)
         tools: set[str] = set()
         for index, cell in enumerate(notebook.cells):

@@ -298,8 +298,8 @@ def _limit(file_size: int) -> None:
 
 def play(handed_in: str, most: int, file_size: int, reads: int, writes: int) -> None:
     """Serve the grader, at the files `reads` and `writes`, until it ends; here, in the folder of this process."""
-    if os.path.isdir(handed_in):
-        shutil.copytree(handed_in, ".", dirs_exist_ok=True)
+    for each in os.scandir(handed_in):  # not the folder itself: in a container this one belongs to root
+        shutil.copytree(each, each.name) if each.is_dir() else shutil.copy(each, each.name)
     sys.path.append(os.getcwd())  # behind everything else: a file called torch.py hides no package
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     raw = RawOutput()

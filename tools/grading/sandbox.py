@@ -1,6 +1,7 @@
 """A process for a member's code that sees Python, the course's package and a scratch folder, and nothing else.
 
-On Linux bubblewrap (the program `bwrap`) makes it: no network, no file of yours, nothing left running.
+On Linux bubblewrap (the program `bwrap`) makes it, elsewhere a container: no network, no file of yours, nothing
+left running.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import psutil
-from homework import ROOT
+from homework import ROOT, HomeworkError
+
+from grading import container
+from grading.container import Container
 
 HERE = Path(__file__).resolve().parent
 SCRATCH_BYTES = 300_000_000  # of files that one submission may write
@@ -29,31 +33,49 @@ NEEDED_FILES = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/altern
 PASSED_ON = ("LANG", "LC_ALL", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "SYSTEMROOT")
 
 
-def missing() -> str:
-    """A sentence that says why submissions cannot be kept apart here, and what to do; empty where they can."""
-    begins, ends = "Submissions run code of their own, and", "or call with TRUST=1."
+class Bubblewrap:
+    """Walls by the program `bwrap`."""
+
+
+Walls = Bubblewrap | Container | None  # None: with the rights of your own programs
+
+
+def choose(trust: bool) -> Walls:
+    """What keeps submissions apart here; raises HomeworkError where nothing does, unless `trust` is given."""
+    if trust:
+        return None
+    why = no_bubblewrap()
+    if walls := container.find() if why else Bubblewrap():
+        return walls
+    raise HomeworkError(
+        f"Submissions run code of their own, {why}, and neither Docker nor Podman answers: start or install one of "
+        "these, or call with TRUST=1."
+    )
+
+
+def no_bubblewrap() -> str:
+    """Why bubblewrap cannot be used here; empty where it can."""
     if sys.platform != "linux":
-        return f"{begins} only Linux can keep them apart: grade on such a machine, {ends}"
+        return "only Linux has bubblewrap"
     if shutil.which("bwrap") is None:
-        return f"{begins} this machine has no bubblewrap: install it (Debian: apt install bubblewrap), {ends}"
-    trial = subprocess.run([*_walls(None), "/bin/true"], capture_output=True, text=True, check=False)
-    if trial.returncode:
-        return f"{begins} bubblewrap does not work here ({trial.stderr.strip()}): repair it, {ends}"
-    return ""
+        return "this machine has no bubblewrap (Debian: apt install bubblewrap)"
+    trial = subprocess.run([*_bubblewrap(None), "/bin/true"], capture_output=True, text=True, check=False)
+    return f"bubblewrap does not work here ({trial.stderr.strip()})" if trial.returncode else ""
 
 
 class Process:
-    """A player's process (grading/player.py), behind walls unless `trust` is given; and the line to it.
+    """A player's process (grading/player.py), behind `walls`; and the line to it.
 
     `start_preloaded` makes it start quickly.
     """
 
     preloaded: socket.socket | None = None  # to the process that forks players; workers are forked with it
 
-    def __init__(self, handed_in: Path, characters: int, threads: int, trust: bool) -> None:
-        self.scratch = tempfile.TemporaryDirectory()
-        if not (self.preloaded and self._fork(handed_in, characters, threads, trust)):
-            self._start(handed_in, characters, threads, trust)
+    def __init__(self, handed_in: Path, characters: int, memory: int, threads: int, walls: Walls) -> None:
+        self.scratch, self.walls, self.memory, self.name = tempfile.TemporaryDirectory(), walls, memory, ""
+        forks = self.preloaded and not isinstance(walls, Container)
+        if not (forks and self._fork(handed_in, characters, threads)):
+            self._start(handed_in, characters, threads)
 
     @classmethod
     def start_preloaded(cls) -> None:
@@ -63,26 +85,34 @@ class Process:
             program = [sys.executable, str(HERE / "preloaded.py")]
             subprocess.Popen(program, stdin=theirs, **_apart(1, "/tmp"), stdout=DEVNULL)
 
-    def _start(self, handed_in: Path, characters: int, threads: int, trust: bool) -> None:
+    def _start(self, handed_in: Path, characters: int, threads: int) -> None:
+        options = _apart(threads, "/tmp" if self.walls else self.scratch.name)
         program = [sys.executable, str(HERE / "player.py")]
-        program = [*program, str(handed_in)] if trust else [*_walls(handed_in), *program, "/handed_in"]
+        if self.walls is None:
+            program = [*program, str(handed_in)]
+        elif isinstance(self.walls, Container):
+            self.name = self.walls.new_name()
+            limits = (self.memory, SCRATCH_BYTES, MOST_PROCESSES)
+            program = self.walls.command(self.name, handed_in, options.pop("env"), *limits)
+        else:
+            program = [*_bubblewrap(handed_in), *program, "/handed_in"]
         self.process = subprocess.Popen(
             [*program, str(characters), str(SCRATCH_BYTES)],
             stdin=PIPE,
             stdout=PIPE,
             cwd=self.scratch.name,
-            **_apart(threads, self.scratch.name if trust else "/tmp"),
+            **options,
         )
         self.writes, self.reads = self.process.stdin, self.process.stdout
         self.heads = [psutil.Process(self.process.pid)]  # whose families are the member's
 
-    def _fork(self, handed_in: Path, characters: int, threads: int, trust: bool) -> bool:
+    def _fork(self, handed_in: Path, characters: int, threads: int) -> bool:
         """`cat`, behind walls which stand until its input ends, and a fork beside it; False where that fails."""
-        folder = self.scratch.name if trust else "/tmp"
-        request = {"handed_in": str(handed_in) if trust else "/handed_in", "folder": folder}
+        folder = "/tmp" if self.walls else self.scratch.name
+        request = {"handed_in": "/handed_in" if self.walls else str(handed_in), "folder": folder}
         request |= {"characters": characters, "file_size": SCRATCH_BYTES, "threads": threads}
         request["environment"] = environment(threads, folder)
-        walls = [] if trust else _walls(handed_in)
+        walls = _bubblewrap(handed_in) if self.walls else []
         self.process = subprocess.Popen([*walls, "cat"], stdin=PIPE, stdout=PIPE, **_apart(threads, folder))
         (reads, to_player), (from_player, writes), (hears, told) = os.pipe(), os.pipe(), os.pipe()
         self.writes, self.reads = os.fdopen(to_player, "wb"), os.fdopen(from_player, "rb")
@@ -92,7 +122,7 @@ class Process:
                 to_cat.write(b"\n")
                 to_cat.flush()
                 self.process.stdout.readline()  # the walls stand
-                if not trust:
+                if self.walls:
                     within = psutil.Process(self.process.pid).children(recursive=True)[-1].pid
                     files.append(os.pidfd_open(within))
                 socket.send_fds(self.preloaded, [json.dumps(request).encode()], files)
@@ -112,7 +142,14 @@ class Process:
             self.writes.close()
         self.scratch.cleanup()
 
+    def verdict(self) -> str:
+        """What the walls know of why it ended; empty where nothing."""
+        out_of_memory = self.name and self.walls.out_of_memory(self.name)
+        return _too_much(self.memory) if out_of_memory else ""
+
     def _kill(self) -> None:
+        if self.name:
+            self.walls.remove(self.name)
         for head in self.heads:
             end(head.pid)
         self.process.wait()
@@ -140,7 +177,7 @@ def environment(threads: int, scratch: str) -> dict[str, str]:
 
 
 @cache
-def _walls(handed_in: Path | None) -> list[str]:
+def _bubblewrap(handed_in: Path | None) -> list[str]:
     walls = ["bwrap", "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     walls += ["--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     for path in NEEDED:
@@ -171,9 +208,9 @@ class Watch(threading.Thread):
     `verdict` then says so.
     """
 
-    def __init__(self, process: Process, memory: int) -> None:
+    def __init__(self, process: Process) -> None:
         super().__init__(daemon=True)
-        self.heads, self.memory, self.verdict = process.heads, memory, ""
+        self.heads, self.memory, self.verdict = process.heads, process.memory, ""
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -188,13 +225,17 @@ class Watch(threading.Thread):
                     with contextlib.suppress(psutil.Error):
                         held += process.memory_info().rss
                 if held > self.memory:
-                    self.verdict = f"needed more than {self.memory / 1e9:.0f} GB of memory"
+                    self.verdict = _too_much(self.memory)
                 elif len(family) > MOST_PROCESSES:
                     self.verdict = f"started more than {MOST_PROCESSES} processes"
                 if self.verdict:
                     for head in self.heads:
                         end(head.pid)
                     return
+
+
+def _too_much(memory: int) -> str:
+    return f"needed more than {memory / 1e9:.0f} GB of memory"
 
 
 def end(pid: int) -> None:

@@ -71,7 +71,7 @@ class Place:
 
 
 def work(
-    connection: Connection, place: Place, one: str, week: str, path: Path, threads: int, trust: bool
+    connection: Connection, place: Place, one: str, week: str, path: Path, threads: int, walls: sandbox.Walls
 ) -> None:
     """Grade and send {"notes": [...]}, {"error": ...} for what the member must mend, or {"failed": ...}."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who called
@@ -79,7 +79,7 @@ def work(
     os.environ["MPLBACKEND"] = "agg"
     warnings.simplefilter("ignore")  # sqlalchemy about nbgrader
     try:
-        result = {"notes": grade(place, one, week, path, threads, trust)}
+        result = {"notes": grade(place, one, week, path, threads, walls)}
     except SubmissionError as error:
         result = {"error": str(error)}
     except HomeworkError as error:
@@ -96,7 +96,7 @@ def _end_with_the_caller() -> None:
         sandbox.end(os.getpid())
 
 
-def grade(place: Place, one: str, week: str, path: Path, threads: int, trust: bool) -> list[str]:
+def grade(place: Place, one: str, week: str, path: Path, threads: int, walls: sandbox.Walls) -> list[str]:
     """Stage, run and grade one submission; its notes, a sentence each."""
     import torch
 
@@ -113,7 +113,7 @@ def grade(place: Place, one: str, week: str, path: Path, threads: int, trust: bo
     remembered = place.course / "grading" / "experiments"
 
     def judged(notebook: NotebookNode) -> None:
-        notes.extend(run_notebook(notebook, known, handed_in, remembered, limits, threads, trust))
+        notes.extend(run_notebook(notebook, known, handed_in, remembered, limits, threads, walls))
 
     _keep(place, one, week)
     read = _what_a_person_gave(place, one, week)
