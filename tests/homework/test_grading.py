@@ -75,6 +75,7 @@ def batch(tmp_path_factory, request):
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", "hostile-secret")
         if request.param != "the first":
+            expected["hoards memory"] = (0, "Cell")  # not every program knows why the kernel was ended
             patch.setattr(container, "PROGRAMS", (request.param,))
             patch.setattr(sandbox, "no_bubblewrap", lambda: "it is left aside")
         if not tiny.TRUST:

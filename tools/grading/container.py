@@ -149,11 +149,8 @@ def image(program: str) -> str:
         command = [program, "build", "--tag", name, "--build-arg", f"PYTHON={PYTHON}", folder]
         done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()] or [
-            "no reason given"
-        ]
         raise HomeworkError(
-            f"{program} could not build the image that submissions run in: {said[-1].strip()}"
+            f"{program} could not build the image that submissions run in: {_last_line(done)}"
         )
     size = int(_said(program, "image", "inspect", "--format", "{{.Size}}", name) or 0)
     print(f"{name}: {size / 1e9:.1f} GB, built in {time.monotonic() - started:.0f} s.", flush=True)
