@@ -17,7 +17,8 @@
     label.switch { grid-template-columns: auto 1fr; }
     label.choice { grid-template-columns: 7.4em minmax(0, 1fr); }
     label.marked { border-left-color: #d55e00; }
-    input[type="range"] { width: 100%; height: 28px; accent-color: #00588a; }
+    input { accent-color: #00588a; accent-color: light-dark(#00588a, #56b4e9); }
+    input[type="range"] { width: 100%; height: 28px; }
     output { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
     progress { width: 14rem; max-width: 60%; }
     .said { margin: 0.3rem 0; font-size: 0.9em; }
