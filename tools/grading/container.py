@@ -33,7 +33,7 @@ OWN = ("Dockerfile", "player.py", "wire.py")
 
 @dataclass(frozen=True)
 class Container:
-    """How to run members' processes with `program` in `image`; names of all containers begin with `run`."""
+    """How to run members' processes with the program at the path `program` in `image`; names of all containers begin with `run`."""
 
     program: str
     image: str
@@ -83,7 +83,7 @@ class Container:
 
     def _no_more_folders(self) -> list[str]:
         """Podman alone lets a read-only container write to /run and /var/tmp, unless it is told not to."""
-        return ["--read-only-tmpfs=false"] if self.program == "podman" else []
+        return ["--read-only-tmpfs=false"] if Path(self.program).stem == "podman" else []
 
     def new_name(self) -> str:
         return f"{self.run}-{uuid.uuid4().hex[:12]}"
@@ -118,11 +118,11 @@ def find() -> Container | None:
 
     Raises HomeworkError where the image cannot be built or does not run.
     """
-    for program in PROGRAMS:
-        if shutil.which(program) and answers(program):
+    for program in filter(None, map(shutil.which, PROGRAMS)):
+        if answers(program):
             found = Container(program, image(program))
             if trouble := found.trouble():
-                raise HomeworkError(f"{program} cannot run what members handed in: {trouble}")
+                raise HomeworkError(f"{Path(program).stem} cannot run what members handed in: {trouble}")
             return found
     return None
 
@@ -142,7 +142,9 @@ def image(program: str) -> str:
     name = _name()
     if built(program):
         return name
-    print(f"{program} builds the image that submissions run in, once: some minutes ...", flush=True)
+    print(
+        f"{Path(program).stem} builds the image that submissions run in, once: some minutes ...", flush=True
+    )
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         _lay_out(Path(folder))
@@ -150,7 +152,7 @@ def image(program: str) -> str:
         done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         raise HomeworkError(
-            f"{program} could not build the image that submissions run in: {_last_line(done)}"
+            f"{Path(program).stem} could not build the image that submissions run in: {_last_line(done)}"
         )
     size = int(_said(program, "image", "inspect", "--format", "{{.Size}}", name) or 0)
     print(f"{name}: {size / 1e9:.1f} GB, built in {time.monotonic() - started:.0f} s.", flush=True)
