@@ -17,7 +17,7 @@ TRUST = bool(
 )  # there the tests' submissions are trusted; containers: test_container.py
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
-c.Execute.timeout = 6
+c.Execute.timeout = 10
 c.Grading.memory = 1_500_000_000
 c.Grading.all = 120
 """

@@ -33,7 +33,7 @@ OWN = ("Dockerfile", "player.py", "wire.py")
 
 @dataclass(frozen=True)
 class Container:
-    """How to run members' processes with `program` in `image`; names of all containers begin with `run`."""
+    """How to run members' processes: the program's path, the image, and what the names of all containers begin with."""
 
     program: str
     image: str
@@ -48,23 +48,9 @@ class Container:
         """
         _let_nobody_read(handed_in)
         walls = ["--name", name, "--interactive", "--network", "none", "--log-driver", "none", "--read-only"]
-        walls += [
-            *self._no_more_folders(),
-            "--tmpfs",
-            f"/tmp:rw,size={files},mode=1777",
-            "--shm-size",
-            str(files),
-        ]
-        walls += [
-            "--user",
-            NOBODY,
-            "--cap-drop",
-            "ALL",
-            "--security-opt",
-            "no-new-privileges",
-            "--workdir",
-            "/tmp",
-        ]
+        walls += [*self._no_more_folders(), "--tmpfs", f"/tmp:rw,size={files},mode=1777"]
+        walls += ["--shm-size", str(files), "--workdir", "/tmp", "--user", NOBODY]
+        walls += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         walls += ["--memory", str(memory), "--memory-swap", str(memory), "--pids-limit", str(most)]
         walls += ["--mount", f"type=bind,source={handed_in},target=/handed_in,readonly"]
         for each, value in environment.items():
@@ -76,14 +62,14 @@ class Container:
         name = self.new_name()
         with tempfile.TemporaryDirectory() as folder:
             command = self.command(name, Path(folder), {"HOME": "/tmp"}, 2_000_000_000, 100_000_000, 64)
-            silent = {"stdin": subprocess.DEVNULL, "capture_output": True, "check": False}
+            silent = {"stdin": subprocess.DEVNULL, "capture_output": True, "check": False, "cwd": folder}
             done = subprocess.run([*command, "1000", "1000000"], **silent)
         self.remove(name)
         return _last_line(done) if done.returncode else ""
 
     def _no_more_folders(self) -> list[str]:
         """Podman alone lets a read-only container write to /run and /var/tmp, unless it is told not to."""
-        return ["--read-only-tmpfs=false"] if self.program == "podman" else []
+        return ["--read-only-tmpfs=false"] if Path(self.program).stem == "podman" else []
 
     def new_name(self) -> str:
         return f"{self.run}-{uuid.uuid4().hex[:12]}"
@@ -118,11 +104,11 @@ def find() -> Container | None:
 
     Raises HomeworkError where the image cannot be built or does not run.
     """
-    for program in PROGRAMS:
-        if shutil.which(program) and answers(program):
+    for program in filter(None, map(shutil.which, PROGRAMS)):
+        if answers(program):
             found = Container(program, image(program))
             if trouble := found.trouble():
-                raise HomeworkError(f"{program} cannot run what members handed in: {trouble}")
+                raise HomeworkError(f"{Path(program).stem} cannot run what members handed in: {trouble}")
             return found
     return None
 
@@ -142,7 +128,7 @@ def image(program: str) -> str:
     name = _name()
     if built(program):
         return name
-    print(f"{program} builds the image that submissions run in, once: some minutes ...", flush=True)
+    print(f"{Path(program).stem} builds the image for submissions, once: some minutes ...", flush=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         _lay_out(Path(folder))
@@ -150,7 +136,7 @@ def image(program: str) -> str:
         done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         raise HomeworkError(
-            f"{program} could not build the image that submissions run in: {_last_line(done)}"
+            f"{Path(program).stem} could not build the image for submissions: {_last_line(done)}"
         )
     size = int(_said(program, "image", "inspect", "--format", "{{.Size}}", name) or 0)
     print(f"{name}: {size / 1e9:.1f} GB, built in {time.monotonic() - started:.0f} s.", flush=True)
@@ -173,7 +159,7 @@ def _name() -> str:
 def _content() -> list[Path]:
     found = [ROOT / name for name in CONTENT]
     files = [path for each in found for path in ([each] if each.is_file() else each.rglob("*"))]
-    files = [path for path in files if path.is_file() and path.suffix != ".pyc" and path.parent.name != "raw"]
+    files = [path for path in files if path.is_file() and not path.name.endswith((".pyc", "-ubyte"))]
     return sorted([*files, *(HERE / name for name in OWN)])
 
 
