@@ -8,7 +8,7 @@
 # make grade                grade notebooks/homework/submitted/NAME/WEEK: a table, grades.csv, feedback pages
 # make grade ALL=1          also what has not changed since the last time
 # make grade ME=1           grade your own notebooks, notebooks/homework/mine: the weeks in a line
-# make grade TRUST=1        where submissions cannot be kept apart (no bubblewrap): run them with your rights
+# make grade TRUST=1        without bubblewrap or a container to keep submissions apart: run them with your rights
 # make check                lint and the quick tests, about a minute
 # make test                 everything, for developers: also notebooks with training cut short, JupyterLab in a
 #                           browser; about 20 minutes on two cores
