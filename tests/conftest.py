@@ -1,6 +1,7 @@
 """What all tests share: their order, one browser, how many examples hypothesis tries, and CI skips nothing."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -8,6 +9,8 @@ from hypothesis import settings
 settings.register_profile("all", max_examples=100, deadline=None)
 settings.register_profile("quick", max_examples=20, deadline=None)  # of `make check`
 settings.load_profile("all")
+# Some tests press Ctrl-C, which a shell lets background jobs ignore.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
