@@ -11,7 +11,7 @@
 # make grade TRUST=1        without bubblewrap or a container to keep submissions apart: run them with your rights
 # make check                lint and the quick tests, about a minute
 # make test                 everything, for developers: also notebooks with training cut short, JupyterLab in a
-#                           browser; about 20 minutes on two cores
+#                           browser; about 15 minutes on two cores
 # make bench                measure beside what people would use instead: a table, build/bench.md; about
 #                           half an hour, on a machine that does nothing else
 # make bench ONLY=metrics,geometry
