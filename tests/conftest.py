@@ -9,7 +9,7 @@ from hypothesis import settings
 settings.register_profile("all", max_examples=100, deadline=None)
 settings.register_profile("quick", max_examples=20, deadline=None)  # of `make check`
 settings.load_profile("all")
-# Some tests press Ctrl-C, which a shell lets background jobs ignore.
+# Some tests press Ctrl-C, which a shell lets background jobs ignore, and those ignore it whom they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

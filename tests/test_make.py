@@ -68,7 +68,6 @@ def start_make(*arguments: str, **options: object) -> subprocess.Popen:
         ["make", *arguments],
         env=environment,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs ignore it
         **options,
     )
 
