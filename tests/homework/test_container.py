@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import tiny
@@ -17,7 +18,7 @@ from grading.container import LONGEST, Container
 from homework import HomeworkError
 
 FAKE = """#!{python}
-import json, os, subprocess, sys
+import json, os, sys
 arguments = sys.argv[1:]
 with open({log!r}, "a") as log:
     log.write(json.dumps(arguments) + "\\n")
@@ -38,11 +39,7 @@ if arguments[0] == "run":
 
 def container_ready():
     """Programs that answer here and have the course's image."""
-    return [
-        each
-        for each in container.PROGRAMS
-        if container.shutil.which(each) and container.answers(each) and container.built(each)
-    ]
+    return [Path(each).stem for each in container.there() if container.built(each)]
 
 
 @pytest.fixture

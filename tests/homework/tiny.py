@@ -12,9 +12,8 @@ from homework import COURSE, generate
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 WEEK = "week0_tiny"
-TRUST = bool(
-    sandbox.no_bubblewrap()
-)  # there the tests' submissions are trusted; containers: test_container.py
+# Without it the tests' submissions are trusted; test_container.py has containers.
+TRUST = bool(sandbox.no_bubblewrap())
 RIGHT = {"double": "def double(x):\n    return 2 * x", "essay": "이것은 배열이다: an array."}
 SETTINGS = """
 c.Execute.timeout = 10

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -104,13 +105,17 @@ def find() -> Container | None:
 
     Raises HomeworkError where the image cannot be built or does not run.
     """
-    for program in filter(None, map(shutil.which, PROGRAMS)):
-        if answers(program):
-            found = Container(program, image(program))
-            if trouble := found.trouble():
-                raise HomeworkError(f"{Path(program).stem} cannot run what members handed in: {trouble}")
-            return found
+    for program in there():
+        found = Container(program, image(program))
+        if trouble := found.trouble():
+            raise HomeworkError(f"{Path(program).stem} cannot run what members handed in: {trouble}")
+        return found
     return None
+
+
+def there() -> Iterator[str]:
+    """Paths of the programs that answer."""
+    yield from filter(answers, filter(None, map(shutil.which, PROGRAMS)))
 
 
 def answers(program: str) -> bool:
