@@ -181,19 +181,22 @@ def _unit_index(step: Step, unit: tuple[int, ...] | None) -> tuple:
 # Rows
 
 
-# By the file of torch.nn.modules that a layer is written in, or by the operation where no layer is called like it.
+# By a layer's name, the file of torch.nn.modules that it is in, or the operation where no layer is called like it.
 _KINDS = {
     "activation": "activation",
     "add": "add sub rsub",
-    "attention": "scaled_dot_product_attention",
+    "attention": "scaled_dot_product_attention multihead_attention",
     "concat": "cat concat concatenate stack",
     "conv": "conv convolution",
+    "conv_transpose": "conv_transpose",
     "copy": "to to_copy type_as contiguous clone detach copy alias",
     "dropout": "dropout",
+    "identity": "identity",
     "linear": "linear",
     "matmul": "matmul mm bmm mv addmm baddbmm einsum inner tensordot linalg_multi_dot",
     "multiply": "mul div",
     "norm": "batchnorm instancenorm normalization",
+    "other": "bilinear",
     "pad": "padding pad constant_pad_nd",
     "pool": "pooling mean sum amax amin max min std var norm linalg_vector_norm logsumexp prod",
     "recurrent": "rnn",
@@ -214,9 +217,7 @@ def _kind(step: Step) -> str:
     name = _flat(step.function)
     layer = type(step.module) if step.module is not None else _LAYERS.get(name, Step)
     own = next((c for c in layer.__mro__ if c.__module__.startswith("torch.nn.modules.")), nn.Module)
-    if own.__name__ in ("Identity", "Bilinear", "MultiheadAttention") or "ConvTranspose" in own.__name__:
-        return {"I": "identity", "B": "other", "M": "attention", "C": "conv_transpose"}[own.__name__[0]]
-    kind = _KIND_OF.get(own.__module__.rpartition(".")[2])
+    kind = _KIND_OF.get(_flat(own.__name__)) or _KIND_OF.get(own.__module__.rpartition(".")[2])
     if step.module is None:
         kind = kind or _KIND_OF.get(name) or ("reshape" if step.moves else None)
     return kind or "other"

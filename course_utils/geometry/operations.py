@@ -7,6 +7,7 @@ Source: torch's native_functions.yaml for names and arguments.
 
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -84,6 +85,8 @@ Rule = Callable[[Call, list[Axis]], Axis]
 def field_of(call: Call, label: str) -> Field:
     """What the output of a call sees; where that is not known, a sentence that begins with the label says why."""
     fields, axes = [t.field for t in call.seen], ()
+    if len(fields) == 1 and call.op.is_pointwise and call.out.shape == call.seen[0].shape:
+        return fields[0]
     why = next((f.why for f in fields if not f.axes), next((f.why for f in fields if f.why), ""))
     if all(field.axes for field in fields):
         try:
@@ -93,10 +96,9 @@ def field_of(call: Call, label: str) -> Field:
             why = f"{label} {reason}"
     if not why and any(None in axis.steps for axis in axes):
         why = f"{label} {SCATTERED}"
-    name, places = call.op.name, prod(call.out.shape[2:])
-    pooled = all(f.pooled for f in fields) and (name not in _CONVOLUTIONS or places == 1)
-    pooled |= name in _ADAPTIVE or call.out.ndim != 4 or (name == "avg_pool2d" and places == 1)
-    pooled |= name in _REDUCTIONS and not any(any(axis.steps) for axis in axes)
+    name, is_point = call.op.name, prod(call.out.shape[2:]) == 1
+    pooled = all(f.pooled for f in fields) and (name not in _CONVOLUTIONS or is_point)
+    pooled |= name in _ADAPTIVE or call.out.ndim != 4 or (is_point and name in _SUMMARIES)
     return Field(axes, why, pooled)  # nothing is left of a feature map but a summary
 
 
@@ -235,21 +237,14 @@ def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
 
 
 def _adaptive(call: Call, axes: list[Axis]) -> Axis:
-    """Windows of equal size and step where they are; else the narrowest ones of one stride that hold them all."""
     (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
     for dim in range(len(shape) - 2, len(shape)):
-        n, outputs, covers = shape[dim], out[dim], []
-        for step in {n // outputs, -(-n // outputs)}:
-            ends = [
-                (low - i * step, high - i * step)
-                for i, (low, high) in enumerate(_adaptive_windows(n, outputs))
-            ]
-            start = min(low for low, _ in ends)
-            covers.append((max(high for _, high in ends) - start, step, -start))
-        if outputs == 1 or (outputs > n > 1 and axis.steps[dim]):
-            axis = axis.summed({dim}, shape, None if outputs > 1 else 0)
+        windows = _adaptive_windows(shape[dim], out[dim])
+        steps = {(right[0] - left[0], right[1] - left[1]) for left, right in pairwise(windows)}
+        if len(steps) == 1 and len({*(step := steps.pop())}) == 1:
+            axis = axis.window(dim, windows[0][1], step[0])
         else:
-            axis = axis.window(dim, *min(covers))
+            axis = axis.summed({dim}, shape, None if steps else 0)
     return axis
 
 
@@ -269,6 +264,7 @@ _CONVOLUTIONS = names("convolution conv2d")
 _POOLS = names("avg_pool2d avg_pool3d max_pool2d max_pool2d_with_indices")
 _ADAPTIVE = names("adaptive_avg_pool2d adaptive_max_pool2d")
 _REDUCTIONS = names("mean sum amax amin max min var std norm linalg_vector_norm logsumexp prod any all")
+_SUMMARIES = _REDUCTIONS | {"avg_pool2d"}
 MULTIPLIES = _CONVOLUTIONS | names("linear matmul mm bmm addmm baddbmm")
 MOVES = names("clone to_copy flatten reshape unsafe_view")
 # Their result has the shape of their input and nothing else of it.

@@ -32,7 +32,11 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     code = _walk([model], found, False)
     own = [holder for holder in found.values() if isinstance(holder, (dict, list))]
     _walk(code, found, True)
-    before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
+    before = [
+        (holder, _content(holder) if holder else ())
+        for holder in found.values()
+        if isinstance(holder, _HOLDERS)
+    ]
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     twins: dict[int, Any] = {}
 
@@ -59,7 +63,8 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
         ):
             put(state)
         for holder, content in before:
-            _restore(holder, content)
+            if holder or content:
+                _restore(holder, content)
 
 
 def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
@@ -67,6 +72,10 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
     code = []
     while todo:
         value = todo.pop()
+        if (
+            type(value) in (dict, OrderedDict, list) and not value
+        ):  # as most of a module's dozen dicts of hooks
+            found[id(value)] = value
         if type(value) in _PLAIN or id(value) in found or isinstance(value, (Tensor, ModuleType)):
             continue
         is_code = isinstance(value, (type, FunctionType))
@@ -82,8 +91,8 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
             todo += [value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value), *names]
         elif is_code:
             todo += [*value.__bases__, *vars(value).values()]
-        elif isinstance(value, dict):  # of a module's dozen dicts of hooks most are empty
-            todo += [v for k, v in value.items() if not (str(k).endswith("_hooks") and v == {})]
+        elif isinstance(value, dict):
+            todo += [v for v in value.values() if type(v) not in _PLAIN]
         elif isinstance(value, nn.Module) or (home not in _LIBRARIES and hasattr(value, "__dict__")):
             todo += [vars(value), type(value)]
         elif home in ("builtins", "collections", "functools"):  # containers, methods, properties, caches
@@ -113,8 +122,8 @@ def _restore(holder: Any, content: Any) -> None:
             (delitem if is_dict else delattr)(holder, name)
         for name in [name for name in content if name not in now or now[name] is not content[name]]:
             (setitem if is_dict else setattr)(holder, name, content[name])
-    elif holder or content:
-        old, new = ([*some, *some.values()] if is_dict else [*some] for some in (content, now))
+    else:
+        old, new = ([*some, *some.values()] if is_dict and some else [*some] for some in (content, now))
         if len(old) != len(new) or not all(map(is_, old, new)):
             holder.clear()
             (holder.extend if isinstance(holder, list | deque) else holder.update)(content)

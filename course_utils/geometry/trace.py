@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map_only
 from course_utils.geometry import operations as ops
 from course_utils.geometry.fields import Axis, Field, NoField, joined
 from course_utils.geometry.restoring import replaced
-from course_utils.geometry.sizes import Shape, checked_integer, output_size
+from course_utils.geometry.sizes import Shape, checked_integer
 
 
 @dataclass
@@ -80,7 +80,7 @@ def trace(model: nn.Module, input_shape: Shape) -> "Trace":
             with traced:
                 model(image)
         except Exception as error:
-            raise ValueError(getattr(error, "sentence", f"The model cannot be traced: {error}.")) from error
+            raise ValueError(error.sentence) from error
         finally:
             nn.Module.__call__ = call
             for tensor, before in reversed(traced.overwritten.values()):
@@ -127,20 +127,20 @@ class Trace(TorchDispatchMode):
         try:
             result = run(*args, **kwargs)
         except Exception as error:
-            if not hasattr(error, "sentence"):
-                error.sentence = _sentence(error, step, shapes)
+            error.sentence = getattr(error, "sentence", None) or _sentence(error, step, shapes)
             raise
         finally:
             self._place, self._step = outer
-        for output in islice(tensors_in(result), 1):
-            if is_one and not step.tracked and step.parameters and not made:
-                step.tracked = True  # it works on constants with weights of its own
-                self._learn(output)  # a constant to what follows, and no longer made of weights
-            step.use = self.outputs[step.name].use + 1 if step.name in self.outputs else 1
-            step.shape, step.sees = tuple(output.shape), self._of(output).sees
-            self.outputs[step.name] = step
-            if is_one and step.tracked and (step.module is not None or step.sees):
-                self.steps.append(step)
+        if (output := next(tensors_in(result), None)) is None:
+            return result
+        if is_one and not step.tracked and step.parameters and not made:
+            step.tracked = True  # it works on constants with weights of its own
+            self._learn(output)  # a constant to what follows, and no longer made of weights
+        step.use = self.outputs[step.name].use + 1 if step.name in self.outputs else 1
+        step.shape, step.sees = tuple(output.shape), self._of(output).sees
+        self.outputs[step.name] = step
+        if is_one and step.tracked and (step.module is not None or step.sees):
+            self.steps.append(step)
         return result
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -241,39 +241,28 @@ def _computed(func, op: ops.Operation, given: dict, tensors: list[Tensor], args:
         for name, least in (("padding", 0), ("dilation", 1)):
             if min(given[name]) < least:
                 raise ValueError(f"{name} must be at least {least}, got {min(given[name])}")
-    if any(t.is_meta for t in tensors):
-        if (result := _known_shape(op, given, tensors)) is not None:
-            return result
-        if "device" in kwargs:
-            kwargs = kwargs | {"device": torch.device("meta")}
-        if not all(t.is_meta for t in tensors):
-            args, kwargs = tree_map_only(Tensor, lambda t: t.to("meta"), (args, kwargs))
-    return func(*args, **kwargs)
+    if not any(t.is_meta for t in tensors):
+        return func(*args, **kwargs)
+    key = None if op.is_view or (op.writes and not op.is_pointwise) else (func, *map(_key, given.values()))
+    if key in _RESULTS:
+        return given[op.writes] if op.writes else torch.empty_strided(**_RESULTS[key])
+    if "device" in kwargs:
+        kwargs = kwargs | {"device": torch.device("meta")}
+    args, kwargs = tree_map_only(Tensor, lambda t: t.to("meta"), (args, kwargs))
+    result = func(*args, **kwargs)
+    if key and isinstance(result, Tensor) and len(_RESULTS) < 10_000:
+        how = {"size": result.shape, "stride": result.stride(), "dtype": result.dtype, "device": "meta"}
+        _RESULTS[key] = how
+    return result
 
 
-_ACTIVATIONS = ops.names("relu gelu silu hardtanh hardswish hardsigmoid sigmoid tanh add mul")
+_RESULTS: dict[tuple | None, dict[str, Any]] = {}  # torch takes up to 3 ms to find a shape
 
 
-def _known_shape(op: ops.Operation, given: dict, tensors: list[Tensor]) -> Tensor | None:
-    """The result where its shape is plain and no check can fail: torch takes up to 3 ms to find it."""
-    (first, *others), name = tensors, op.name
-    shape, shapes, out = tuple(first.shape), [tuple(t.shape) for t in others], None
-    if any(t.dtype != first.dtype for t in others) or not first.is_contiguous():
-        return None
-    same = name in _ACTIVATIONS and all(other == shape for other in shapes)
-    same |= name == "batch_norm" and shapes == [shape[1:2]] * 4 and not given["training"]
-    if same or (
-        name == "layer_norm" and shapes == [tuple(given["normalized_shape"])] * 2 == [shape[-1:]] * 2
-    ):
-        out = shape
-    elif name in ("linear", "conv2d") and shapes[0] and shapes[1:] in ([], [shapes[0][:1]]):  # with a bias
-        (wide, *kernel), groups = shapes[0], given.get("groups", 1)
-        if name == "linear" and (*kernel,) == shape[-1:]:
-            out = (*shape[:-1], wide)
-        elif len(shape) == len(kernel) + 1 == 4 and wide % groups == 0 and kernel[0] * groups == shape[1]:
-            settings = (given[setting] for setting in ("stride", "padding", "dilation"))
-            out = (shape[0], wide, *map(output_size, shape[2:], kernel[1:], *settings))
-    return first if op.writes and out else out and torch.empty(out, dtype=first.dtype, device="meta")
+def _key(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype
+    return tuple(map(_key, value)) if isinstance(value, list | tuple) else (value, type(value))
 
 
 def _weightless(tensor: Tensor) -> Tensor:

@@ -212,6 +212,22 @@ def test_weights_and_buffers_stay(measure, layer):
     assert versions == [p._version for p in model.parameters()]
 
 
+class Hooking(nn.Conv2d):
+    """Registers hooks while it runs."""
+
+    def forward(self, x):
+        self.register_forward_hook(lambda *_: None)
+        self.register_full_backward_hook(lambda *_: None)
+        return super().forward(x)
+
+
+@measures
+def test_hooks_that_a_run_registers_are_gone(measure):
+    model = nn.Sequential(Hooking(3, 4, 3))
+    measure(model)
+    assert not any(value for name, value in vars(model[0]).items() if name.endswith("_hooks"))
+
+
 class Noisy(nn.Module):
     def forward(self, x):
         return x + torch.rand(1) + random.random() + np.random.rand()  # noqa: NPY002
