@@ -12,16 +12,8 @@ from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, out
 from course_utils.geometry.table import LayerRow, LayerTable
 
 _WITH_TORCH = ["effective_receptive_field", "layer_table", "receptive_field", "receptive_fields"]
-__all__ = [
-    "LayerRow",
-    "LayerSize",
-    "LayerTable",
-    "ReceptiveField",
-    "conv_layer",
-    "linear_layer",
-    "output_size",
-]
-__all__ += ["pool_layer", *_WITH_TORCH]
+__all__ = ["LayerRow", "LayerSize", "LayerTable", "ReceptiveField", "conv_layer", "linear_layer"]
+__all__ += ["output_size", "pool_layer", *_WITH_TORCH]
 
 
 def __getattr__(name: str):

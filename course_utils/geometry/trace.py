@@ -164,8 +164,7 @@ class Trace(TorchDispatchMode):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        values = op.defaults | dict(zip(op.arguments, args, strict=False)) | kwargs
-        given = {name: values[name] for name in op.arguments if name in values}
+        given = op.defaults | dict(zip(op.arguments, args, strict=False)) | kwargs
         tensors = [(name, t) for name, value in given.items() for t in tensors_in(value)]
         found = [(name, t, self._known.get(id(t)) or self._learn(t)) for name, t in tensors]
         seen = [ops.Seen(name, t, t.shape, k.sees) for name, t, k in found if k.sees is not None]
