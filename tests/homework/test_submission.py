@@ -190,3 +190,13 @@ def test_marks_and_ids_that_were_lost_come_back_by_text(week):
     (note,) = mend(notebook, release(week))
     assert "were lost and put back" in note
     assert named(notebook) == named(release(week))
+
+
+@pytest.mark.parametrize("week", weeks())
+def test_written_answer_is_found_where_marks_and_ids_were_lost(week):
+    notebook, text = release(week), "내 생각: the third one, since its stride is larger."
+    written(notebook).source = text
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", nbformat.from_dict({})
+    mend(notebook, release(week))
+    assert written(notebook).source == text
