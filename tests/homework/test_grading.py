@@ -197,6 +197,10 @@ def test_page_names_the_mistake(batch):
         encoding="utf-8"
     )
     assert "a loop that never ends" in page
+    page = (course / "feedback" / "syntax error" / tiny.WEEK / f"{tiny.WEEK}.html").read_text(
+        encoding="utf-8"
+    )
+    assert "could not use what the cells above it gave" in page
 
 
 def test_folder_that_is_no_week_is_named(batch):
