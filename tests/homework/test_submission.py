@@ -161,6 +161,17 @@ def test_written_answer_in_a_cell_of_its_own_is_taken(week, before):
     assert written(notebook).source == text
 
 
+@pytest.mark.parametrize(
+    "text", ["# I think the third one,\n# for its stride", '"""The third one, I think."""']
+)
+def test_written_answer_as_a_comment_is_taken_and_code_is_not(text):
+    week = weeks()[0]
+    notebook = release(week)
+    notebook.cells += [new_code_cell("print('The third one, I think.')"), new_code_cell(text)]
+    mend(notebook, release(week))
+    assert written(notebook).source == text
+
+
 @pytest.mark.parametrize("week", weeks())
 def test_written_answer_below_the_question_is_taken(week):
     notebook, text = release(week), "내 생각: the third one, since its stride is larger."
@@ -179,6 +190,14 @@ def test_other_json_is_no_notebook(tmp_path, content):
     with pytest.raises(
         SubmissionError, match=r"^homework\.ipynb is no notebook that can be read: it has no list"
     ):
+        read_notebook(path)
+
+
+@pytest.mark.parametrize("content, said", [(" \n", "it is empty"), ("<!DOCTYPE html>", "it is a web page")])
+def test_what_is_no_json_at_all_is_named(tmp_path, content, said):
+    path = tmp_path / "homework.ipynb"
+    path.write_text(content)
+    with pytest.raises(SubmissionError, match=f"^homework\\.ipynb is no notebook that can be read: {said}"):
         read_notebook(path)
 
 

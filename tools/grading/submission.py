@@ -47,6 +47,10 @@ def read_notebook(path: Path) -> tuple[NotebookNode, list[str]]:
     if encoding != ENCODINGS[0]:
         notes.append(f"{path.name} is stored as {encoding}, not as UTF-8; it was read all the same.")
     try:
+        if text.lstrip().startswith("<"):
+            raise ValueError("it is a web page, saved in place of the notebook")
+        if not text.strip():
+            raise ValueError("it is empty")
         content = json.loads(text.lstrip("\ufeff"))
         if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
             raise ValueError("it has no list of cells")
@@ -215,9 +219,12 @@ def _is_written(cell: NotebookNode, wanted: dict[str, NotebookNode]) -> bool:
         return False
     if cell.cell_type == "code":
         with contextlib.suppress(SyntaxError, ValueError):
-            ast.parse(cell.source)
-            return False
+            return all(map(_is_text, ast.parse(cell.source).body))  # of comments it has no body
     return True
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(getattr(line.value, "value", None), str)
 
 
 def _cells(names: list[str]) -> str:
