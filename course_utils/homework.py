@@ -152,11 +152,16 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 
 def _nearly(name: str, value: object, answer: str) -> str:
-    """What keeps a right entry from being one: its quotes, or that it was not rounded."""
+    """What keeps a right entry from being one: its commas or quotes, or that it was not rounded."""
     with suppress(TypeError, ValueError, OverflowError):  # of what is no number, or not finite
-        if isinstance(value, str):
-            return "\nA number is wanted, without quotes." if digest(name, float(value)) == answer else ""
-        return "\nA whole number is wanted: round it." if digest(name, round(value)) == answer else ""
+        if isinstance(value, tuple):  # 1,114,112
+            number = int(f"{value[0]}" + "".join(f"{each:03d}" for each in value[1:]))
+            said = "Commas make several numbers of one: leave them out."
+        elif isinstance(value, str):
+            number, said = float(value.replace(",", "")), "A number is wanted, without quotes."
+        else:
+            number, said = round(value), "A whole number is wanted: round it."
+        return f"\n{said}" if digest(name, number) == answer else ""
     return ""
 
 

@@ -174,6 +174,22 @@ def test_entry():
         check_entry("units", 1024, answer, "the units", {"one map only": 1024})
 
 
+@pytest.mark.parametrize(
+    "written, said",
+    [
+        ((16, 384), "Commas make several numbers of one"),
+        ("16384", "without quotes"),
+        ("16,384", "without quotes"),
+        (16384.4, "round it"),
+    ],
+)
+def test_right_number_written_otherwise_hears_what_is_in_the_way(written, said):
+    with pytest.raises(WrongAnswer, match=said):
+        check_entry("units", written, digest("units", 16384), "the units")
+    with pytest.raises(WrongAnswer, match=r"is not the units\.$"):
+        check_entry("units", written, digest("units", 5), "the units")
+
+
 def test_letters_need_no_care():
     check_entry("slip", " b ", digest("slip", "B"), "the slip")
     assert digest("slip", "B") != digest("other", "B")

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="kernels end otherwise there"),
 ]
-needs_walls = pytest.mark.skipif(tiny.TRUST, reason="no bubblewrap: see the test of the sentence")
+needs_walls = pytest.mark.usefixtures("walls")
 HONEST = ("right", "wrong", "a*b")
 
 
@@ -63,8 +63,26 @@ def alone(tmp_path_factory):
     return str(refused.value), outcomes, lines_of_honest(course, outcomes)
 
 
-@pytest.fixture(scope="module", params=["the first", *container_ready()])
-def batch(tmp_path_factory, request):
+@pytest.fixture(scope="module", params=["bubblewrap", *container_ready()])
+def program(request):
+    """What keeps submissions apart."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def trust(program):
+    """Whether nothing does: bubblewrap is not there."""
+    return tiny.TRUST and program == "bubblewrap"
+
+
+@pytest.fixture
+def walls(trust):
+    if trust:
+        pytest.skip("no bubblewrap: see the test of the sentence")
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory, program, trust):
     """All submissions graded in one go: course, outcomes by member, expectations, files before and after, all."""
     course = tmp_path_factory.mktemp("homework") / "a course"
     tiny.make_course(course)
@@ -74,14 +92,14 @@ def batch(tmp_path_factory, request):
     kept = (course / "submitted", course / "source", home, COURSE.parents[1] / "course_utils")
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", "hostile-secret")
-        if request.param != "the first":
+        if program != "bubblewrap":
             expected["hoards memory"] = (0, "Cell")  # not every program knows why the kernel was ended
-            patch.setattr(container, "PROGRAMS", (request.param,))
+            patch.setattr(container, "PROGRAMS", (program,))
             patch.setattr(sandbox, "no_bubblewrap", lambda: "it is left aside")
-        if not tiny.TRUST:
+        if not trust:
             hand_in_hostile(course, course=course, home=home, port=server.getsockname()[1])
         before = fingerprints(*kept)
-        outcomes = grade_all(course, trust=tiny.TRUST)
+        outcomes = grade_all(course, trust=trust)
     by_member = {one.name: one for one in outcomes if one.week == tiny.WEEK}
     return course, by_member, expected, (before, fingerprints(*kept)), outcomes
 
@@ -115,9 +133,9 @@ def hand_in_hostile(folder, **filled):
     tiny.hand_in(folder, "thief", thief)
 
 
-def test_everyone_is_in_the_table(batch):
+def test_everyone_is_in_the_table(batch, trust):
     _, by_member, expected, _, _ = batch
-    hostile = set() if tiny.TRUST else {*CHEATS, *ATTACKS, "thief"}
+    hostile = set() if trust else {*CHEATS, *ATTACKS, "thief"}
     assert set(by_member) == {*expected, *hostile}
 
 
@@ -179,6 +197,10 @@ def test_page_names_the_mistake(batch):
         encoding="utf-8"
     )
     assert "a loop that never ends" in page
+    page = (course / "feedback" / "syntax error" / tiny.WEEK / f"{tiny.WEEK}.html").read_text(
+        encoding="utf-8"
+    )
+    assert "could not use what the cells above it gave" in page
 
 
 def test_folder_that_is_no_week_is_named(batch):
@@ -278,7 +300,7 @@ def test_sentence_elsewhere_says_what_to_do_there(monkeypatch):
         sandbox.choose(trust=False)
 
 
-def test_second_run_keeps_what_a_person_gave(batch):
+def test_second_run_keeps_what_a_person_gave(batch, trust):
     course, _, _, _, _ = batch
     with Gradebook(settings(course).CourseDirectory.db_url) as book:
         grade = book.find_grade("essay", tiny.WEEK, tiny.WEEK, "right")
@@ -288,7 +310,7 @@ def test_second_run_keeps_what_a_person_gave(batch):
     for path in (course / "submitted").iterdir():
         if path.name != "right":
             path.rename(course / f"away {path.name}")
-    outcomes = {one.name: one for one in grade_all(course, trust=tiny.TRUST) if one.week == tiny.WEEK}
+    outcomes = {one.name: one for one in grade_all(course, trust=trust) if one.week == tiny.WEEK}
     assert (outcomes["right"].points, outcomes["right"].to_read) == (3, 0)
     page = course / "feedback" / "right" / tiny.WEEK / f"{tiny.WEEK}.html"
     assert "Well said." in page.read_text(encoding="utf-8")

@@ -161,6 +161,17 @@ def test_written_answer_in_a_cell_of_its_own_is_taken(week, before):
     assert written(notebook).source == text
 
 
+@pytest.mark.parametrize(
+    "text", ["# I think the third one,\n# for its stride", '"""The third one, I think."""']
+)
+def test_written_answer_as_a_comment_is_taken_and_code_is_not(text):
+    week = weeks()[0]
+    notebook = release(week)
+    notebook.cells += [new_code_cell("print('The third one, I think.')"), new_code_cell(text)]
+    mend(notebook, release(week))
+    assert written(notebook).source == text
+
+
 @pytest.mark.parametrize("week", weeks())
 def test_written_answer_below_the_question_is_taken(week):
     notebook, text = release(week), "내 생각: the third one, since its stride is larger."
@@ -182,6 +193,14 @@ def test_other_json_is_no_notebook(tmp_path, content):
         read_notebook(path)
 
 
+@pytest.mark.parametrize("content, said", [(" \n", "it is empty"), ("<!DOCTYPE html>", "it is a web page")])
+def test_what_is_no_json_at_all_is_named(tmp_path, content, said):
+    path = tmp_path / "homework.ipynb"
+    path.write_text(content)
+    with pytest.raises(SubmissionError, match=f"^homework\\.ipynb is no notebook that can be read: {said}"):
+        read_notebook(path)
+
+
 @pytest.mark.parametrize("week", weeks())
 def test_marks_and_ids_that_were_lost_come_back_by_text(week):
     notebook = release(week)
@@ -190,3 +209,13 @@ def test_marks_and_ids_that_were_lost_come_back_by_text(week):
     (note,) = mend(notebook, release(week))
     assert "were lost and put back" in note
     assert named(notebook) == named(release(week))
+
+
+@pytest.mark.parametrize("week", weeks())
+def test_written_answer_is_found_where_marks_and_ids_were_lost(week):
+    notebook, text = release(week), "내 생각: the third one, since its stride is larger."
+    written(notebook).source = text
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", nbformat.from_dict({})
+    mend(notebook, release(week))
+    assert written(notebook).source == text

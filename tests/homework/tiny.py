@@ -121,6 +121,7 @@ HOARD = "hoard = []\nwhile True:\n    hoard.append(bytearray(50_000_000))"
 ANSWERS = {
     "right": ({}, 2, None),
     "[1조] 김 하늘": ({}, 2, None),
+    "asks for modules": (code("import torch\nlist(torch.nn.Linear(1, 1).modules())"), 2, None),
     "wrong": (inside("return x * x"), 0, None),
     "a*b": (inside("return 6"), 1, None),
     "a&b": (

@@ -36,6 +36,7 @@ from grading import sandbox
 from grading.wire import HEAD, LARGEST_FRAME, Decoder, Opaque, WireError, dumps, parse, send
 
 STOPPED = "StoppedByGrader"
+LOOK_ABOVE = "This cell could not use what the cells above it gave: look there first."
 GRACE = 4.0  # seconds that a call has to end after its time
 READY = 300.0  # seconds that a process has to begin: importing torch may take a busy machine a minute
 MOST_STARTS = 12
@@ -406,7 +407,7 @@ def _failed(error: Exception) -> NotebookNode:
         sentence = str(error.__cause__ or error)
         return new_output("error", ename=STOPPED, evalue=sentence, traceback=[sentence])
     render = getattr(error, "_render_traceback_", None)
-    lines = render() if render else [f"{type(error).__name__}: {error}"]
+    lines = render() if render else [f"{type(error).__name__}: {error}", LOOK_ABOVE]
     return new_output("error", ename=type(error).__name__, evalue=str(error), traceback=lines)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 TOOLS = ("builtins", "sys", "os", "gc", "inspect", "ctypes", "signal", "importlib", "course_utils")
 REACHES = {
     "_exit", "_getframe", "abort", "atexit", "ctypes", "execv", "f_back", "f_globals", "f_locals", "fork",
-    "gc", "get_ipython", "get_objects", "get_referrers", "getppid", "kill", "modules", "ptrace", "setprofile",
+    "gc", "get_ipython", "get_objects", "get_referrers", "getppid", "kill", "ptrace", "setprofile",
     "settrace", "socket", "subprocess", "tb_frame", "urlopen", "__builtins__", "__code__", "__import__",
     "__subclasses__", "input_transformers_post", "input_transformers_cleanup", "run_cell",
 }  # fmt: skip
@@ -50,13 +50,15 @@ def _reached(tree: ast.Module) -> Iterator[str]:
         if isinstance(each, ast.Attribute):
             if each.attr in REACHES:
                 yield each.attr
+            if each.attr == "modules" and _name(each.value) == "sys":  # a network has modules too
+                yield "sys.modules"
             if isinstance(each.ctx, ast.Store) and _root(each) in modules:
                 yield f"an assignment to {ast.unparse(each)}"
         elif isinstance(each, ast.Name) and each.id in REACHES:
             yield each.id
         elif isinstance(each, ast.Import | ast.ImportFrom):
             named = [name.name for name in each.names] + [getattr(each, "module", None) or ""]
-            yield from sorted(set(named) & (REACHES | {"builtins", "inspect"}))
+            yield from sorted(set(named) & (REACHES | {"builtins", "inspect", "modules"}))
             yield from (name for name in named if name.startswith("course_utils.homework"))
         elif isinstance(each, ast.FunctionDef) and each.name in ALWAYS_EQUAL:
             yield f"a method {each.name}"

@@ -47,6 +47,10 @@ def read_notebook(path: Path) -> tuple[NotebookNode, list[str]]:
     if encoding != ENCODINGS[0]:
         notes.append(f"{path.name} is stored as {encoding}, not as UTF-8; it was read all the same.")
     try:
+        if text.lstrip().startswith("<"):
+            raise ValueError("it is a web page, saved in place of the notebook")
+        if not text.strip():
+            raise ValueError("it is empty")
         content = json.loads(text.lstrip("\ufeff"))
         if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
             raise ValueError("it has no list of cells")
@@ -164,7 +168,7 @@ def mend(notebook: NotebookNode, release: NotebookNode) -> list[str]:
     kinds = [name for name in kinds if name not in changed]
     if kinds:
         notes.append(f"{_cells(kinds)} turned into another kind of cell; the text was kept.")
-    missing = _restore_missing(notebook, wanted)
+    missing = _restore_missing(notebook, release, wanted)
     if missing:
         notes.append(f"{_cells(missing)} deleted; put back.")
     return notes + _gather_written(notebook, release, wanted)
@@ -215,9 +219,12 @@ def _is_written(cell: NotebookNode, wanted: dict[str, NotebookNode]) -> bool:
         return False
     if cell.cell_type == "code":
         with contextlib.suppress(SyntaxError, ValueError):
-            ast.parse(cell.source)
-            return False
+            return all(map(_is_text, ast.parse(cell.source).body))  # of comments it has no body
     return True
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(getattr(line.value, "value", None), str)
 
 
 def _cells(names: list[str]) -> str:
@@ -281,14 +288,28 @@ def _restore(cell: NotebookNode, original: NotebookNode) -> bool:
     return bool(other_kind or other_text)
 
 
-def _restore_missing(notebook: NotebookNode, wanted: dict[str, NotebookNode]) -> list[str]:
+def _restore_missing(
+    notebook: NotebookNode, release: NotebookNode, wanted: dict[str, NotebookNode]
+) -> list[str]:
     missing, place = [], 0
     for name, original in wanted.items():
         places = [index for index, cell in enumerate(notebook.cells) if _mark(cell) == name]
         if places:
             place = places[0] + 1
             continue
+        place = max(place, _behind_the_question(notebook, release, original))
         notebook.cells.insert(place, nbformat.from_dict(original))
         place += 1
         missing.append(name)
     return missing
+
+
+def _behind_the_question(notebook: NotebookNode, release: NotebookNode, original: NotebookNode) -> int:
+    """Where a missing cell belongs by the text that the release has before it; 0 where that is not there."""
+    question = release.cells[release.cells.index(original) - 1]
+    places = [
+        index
+        for index, cell in enumerate(notebook.cells, start=1)
+        if _mark(cell) is None and cell.source.strip() == question.source.strip()
+    ]
+    return places[0] if places and not _mark(question) else 0
