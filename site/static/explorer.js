@@ -40,11 +40,11 @@
       worker = new Worker(new URL("worker.js", here), { type: "module" });
       worker.onmessage = ({ data }) => {
         if ("progress" in data) open.forEach((explorer) => explorer.onprogress(data.progress));
-        else if (data.id) open.get(data.id)?.onanswer(data);
-        else open.forEach((explorer) => explorer.onanswer(data));
+        else open.get(data.id)?.onanswer(data);
       };
       worker.onerror = (event) => {
         event.preventDefault();
+        worker = null; // which answers nobody any more
         open.forEach((explorer) => explorer.onanswer({ failed: event.message || "Python did not load" }));
       };
     }

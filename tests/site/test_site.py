@@ -398,7 +398,7 @@ def test_from_a_folder_the_stored_pictures_stand_and_a_sentence_says_why(site, v
     assert page.evaluate("Reveal.isReady()")
 
 
-def test_without_javascript_webassembly_or_pyodide_the_picture_stays(visit):
+def test_without_javascript_or_webassembly_the_picture_stays(visit):
     page = visit.open("explorers/vgg.html", java_script_enabled=False)
     assert page.locator("course-explorer svg").is_visible()
     assert "need JavaScript" in page.locator("course-explorer").inner_html()
@@ -408,11 +408,25 @@ def test_without_javascript_webassembly_or_pyodide_the_picture_stays(visit):
         page.locator("course-explorer svg").is_visible()
         and page.locator("course-explorer button").count() == 0
     )
-    page = visit.open("index.html")  # where nothing asks for Pyodide yet
-    page.context.route("**/*.wasm", lambda route: route.abort(), times=1)
+
+
+# Pyodide itself tells of a request that has failed before it looks; of all that goes wrong later it tells nobody.
+MISSING = {
+    "lost": lambda route: route.abort(),
+    "spoilt": lambda route: route.fulfill(body="something else", content_type="application/wasm"),
+}
+
+
+@pytest.mark.parametrize("how", MISSING)
+def test_where_pyodide_does_not_come_the_picture_stays_and_every_explorer_says_so(visit, how):
+    page = visit.open(
+        "index.html", script=f"// {how}"
+    )  # a browser's context of its own, which has nothing of it
+    page.context.route("**/*.wasm", MISSING[how])
     page.goto(visit.base + "explorers/vgg.html#layers=3")
-    page.wait_for_function(
-        "() => document.querySelector('course-explorer').said.textContent.includes('could not start')"
-    )
+    live(page)
+    assert "could not start" in page.locator("course-explorer .said").inner_text()
     assert page.locator("course-explorer svg").first.is_visible()
+    put(page, "conv")
+    assert "could not start" in page.locator("course-explorer .said").inner_text()
     visit.faults = [fault for fault in visit.faults if "ERR_FAILED" not in fault]
