@@ -76,9 +76,16 @@
       root.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation());
       if (location.protocol === "file:") this.said.textContent = FROM_DISK;
       else if (typeof WebAssembly !== "object") this.said.textContent = NO_WASM;
-      else if (this.hasAttribute("live")) this.start();
-      else this.offer();
-      if (this.hasAttribute("live")) addEventListener("hashchange", () => this.shown && this.start());
+      else if (this.hasAttribute("live")) {
+        this.start();
+        addEventListener("hashchange", () => this.follow());
+      } else this.offer();
+    }
+
+    // The page's own anchors (to its contents, to a heading, back to the top) are no settings.
+    follow() {
+      if (location.hash.includes("=") || !location.href.includes("#")) this.start();
+      else if (this.shown) this.address();
     }
 
     offer() {
@@ -94,7 +101,7 @@
         this.progress.setAttribute("aria-label", "Loading Python");
         this.bar.replaceChildren(element("span", { textContent: "Loading Python" }), this.progress);
       }
-      const hash = this.hasAttribute("live") ? location.hash.slice(1) : "";
+      const hash = this.hasAttribute("live") && location.hash.includes("=") ? location.hash.slice(1) : "";
       const link = JSON.stringify([...new URLSearchParams(hash)]);
       this.busy = true;
       clearTimeout(this.addressing);
@@ -142,13 +149,15 @@
       }
       this.said.textContent = shown.note;
       this.picture.innerHTML = shown.svg.replaceAll("__unique__", `live-${this.uid}`);
-      const hash = "#" + new URLSearchParams(shown.link);
-      if (!this.hasAttribute("live")) this.alone.hash = hash;
-      else if (!first || location.hash) {
-        // Once the sliders rest: a browser takes longer to change its address than Python to draw.
-        clearTimeout(this.addressing);
-        this.addressing = setTimeout(() => this.isConnected && history.replaceState(null, "", hash), 250);
-      }
+      if (!this.hasAttribute("live")) this.alone.hash = new URLSearchParams(shown.link);
+      else if (!first || location.hash) this.address();
+    }
+
+    // Once the sliders rest: a browser takes longer to change its address than Python to draw.
+    address() {
+      const hash = "#" + new URLSearchParams(this.shown.link);
+      clearTimeout(this.addressing);
+      this.addressing = setTimeout(() => this.isConnected && history.replaceState(null, "", hash), 250);
     }
 
     build(shown) {

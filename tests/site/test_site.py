@@ -250,6 +250,20 @@ def test_a_link_opens_in_its_state_and_odd_settings_do_nothing(visit, data):
     page.wait_for_function("() => location.hash.includes('stride=3')")  # once the sliders rest
     again = put(page, "conv", page.evaluate("location.hash.slice(1)"))
     assert again["svg"] == kernel("conv", data, stride=3, dilation=3).svg
+    page.evaluate("location.hash = 'furo-main-content'")  # as the page's own links do
+    page.wait_for_function("() => location.hash.includes('stride=3')")
+    assert live(page)["svg"] == again["svg"] and page.locator("course-explorer .said").inner_text() == ""
+    many = put(page, "conv", "&".join(f"odd-{n}=1" for n in range(2000)))
+    assert many["note"].endswith("odd-4=1, 1995 more.")
+
+
+def test_a_link_that_is_opened_while_another_loads_is_the_one_that_counts(visit, data):
+    page = visit.open("explorers/conv.html#stride=2")
+    page.evaluate("location.hash = 'stride=3'")
+    page.wait_for_function(
+        "() => Object.fromEntries(document.querySelector('course-explorer').shown?.link ?? []).stride === '3'"
+    )
+    assert live(page)["svg"] == kernel("conv", data, stride=3).svg
 
 
 def test_an_impossible_setting_shows_its_sentence_and_the_way_out(workbench, data):
