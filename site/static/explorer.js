@@ -25,6 +25,7 @@
     .said:empty { display: none; }
     .turn { display: none; }
     @media (max-width: 480px) and (orientation: portrait) { .turn { display: block; margin: 0.3rem 0; font-size: 0.9em; } }
+    @media print { .bar { display: none; } }
     a { color: inherit; }
     svg { min-width: 0 !important; max-width: 100% !important; height: auto; }`;
   const FROM_DISK =

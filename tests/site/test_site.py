@@ -397,10 +397,15 @@ def test_arrow_keys_on_a_slides_slider_move_the_slider(visit):
 
 
 def test_a_deck_prints_a_page_for_each_slide(visit):
-    page = visit.open("slides/01.html?print-pdf")
+    page = visit.open("slides/01.html?print-pdf", theme="dark")
     page.wait_for_function("() => document.querySelectorAll('.pdf-page').length >= 25")
     pdf = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == page.evaluate("Reveal.getTotalSlides()")
+    paper, ink = page.evaluate(
+        """() => { const style = part => getComputedStyle(document.querySelector(part));
+                   return [style(".pdf-page").backgroundColor, style("h1").color]; }"""
+    )
+    assert (paper, ink) == ("rgb(255, 255, 255)", "rgb(27, 27, 27)")
 
 
 def test_from_a_folder_the_stored_pictures_stand_and_a_sentence_says_why(site, visit):
