@@ -25,6 +25,7 @@
     .said:empty { display: none; }
     .turn { display: none; }
     @media (max-width: 480px) and (orientation: portrait) { .turn { display: block; margin: 0.3rem 0; font-size: 0.9em; } }
+    @media (forced-colors: active) { label:not(.marked) { border-color: Canvas; } }
     @media print { .bar { display: none; } }
     a { color: inherit; }
     svg { min-width: 0 !important; max-width: 100% !important; height: auto; }`;
@@ -100,6 +101,7 @@
       if (!this.shown) {
         this.progress = element("progress", { max: 1, value: 0 });
         this.progress.setAttribute("aria-label", "Loading Python");
+        this.byKeys = this.bar.querySelector(":focus-visible");
         this.bar.replaceChildren(element("span", { textContent: "Loading Python" }), this.progress);
       }
       const hash = this.hasAttribute("live") && location.hash.includes("=") ? location.hash.slice(1) : "";
@@ -180,6 +182,8 @@
         this.bar.append(this.alone);
       }
       this.bar.hidden = !this.bar.children.length;
+      // The button that was pressed is gone: who pressed it with a key goes on at the first control.
+      if (this.byKeys && document.activeElement === document.body) this.controls.querySelector("input, select").focus();
     }
 
     row({ name, kind, label, at_rest }) {

@@ -387,8 +387,9 @@ def test_arrow_keys_on_a_slides_slider_move_the_slider(visit):
         """Reveal.slide([...document.querySelectorAll(".slides section")]
                .findIndex(section => section.classList.contains("explorer")))"""
     )
-    page.locator("section.present button.start").click()
+    page.locator("section.present button.start").press("Enter")
     live(page, "section.present course-explorer")
+    assert page.evaluate("document.activeElement.localName") == "course-explorer"  # at its first control
     before = page.evaluate("Reveal.getIndices().h")
     page.locator('section.present input[name="k"]').press("ArrowRight")
     shown = live(page, "section.present course-explorer")
