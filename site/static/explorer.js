@@ -132,8 +132,9 @@
       this.busy = false;
       if (failed) {
         this.stop();
-        this.bar.replaceChildren();
-        this.said.textContent = `The sliders could not start (${failed}). You see the picture as it was.`;
+        if (!this.shown) this.bar.replaceChildren();
+        const what = this.shown ? "This could not be shown" : "The sliders could not start";
+        this.said.textContent = `${what} (${failed}). You see the picture as it was.`;
         return;
       }
       this.show(JSON.parse(shown));

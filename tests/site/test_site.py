@@ -450,3 +450,17 @@ def test_where_pyodide_does_not_come_the_picture_stays_and_every_explorer_says_s
     put(page, "conv")
     assert "could not start" in page.locator("course-explorer .said").inner_text()
     visit.faults = [fault for fault in visit.faults if "ERR_FAILED" not in fault]
+
+
+def test_where_data_do_not_come_the_page_says_so_and_the_sliders_go_on(visit):
+    page = visit.open("explorers/receptive_field.html", script="// without data")
+    live(page)
+    page.context.route("**/effective/*", lambda route: route.abort())
+    page.locator('course-explorer select[name="effective"]').select_option(index=1)
+    assert "effective field</title>" not in live(page)["svg"]
+    assert page.locator("course-explorer .said").inner_text().startswith("This could not be shown")
+    page.context.unroute("**/effective/*")
+    page.locator('course-explorer input[name="layer"]').press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('course-explorer').said.textContent === ''")
+    assert "effective field</title>" in live(page)["svg"]
+    visit.faults = [fault for fault in visit.faults if "ERR_FAILED" not in fault]
