@@ -74,6 +74,6 @@ self.onmessage = async ({ data: asked }) => {
   try {
     self.postMessage({ id: asked.id, shown: answer(await ready, asked) });
   } catch (error) {
-    self.postMessage({ id: asked.id, failed: String(error.message ?? error).trim().split("\n").pop() });
+    self.postMessage({ id: asked.id, failed: String(error?.message ?? error).trim().split("\n").pop() });
   }
 };
