@@ -10,6 +10,7 @@ from course_utils.explorers.base import Explorer
 
 NAMES = ("conv", "inception", "network", "receptive_field", "residual", "topk", "vgg")
 _FILES = {"table": "tables", "photo": "photos", "classes": "guesses"}
+_NAMED = 5  # of a link's odd settings, so that no link fills the page with its words
 # What is drawn where the site brings no measurement that the setting asks for, and what is said then.
 _WITHOUT = {"receptive_field": {"effective": "theoretical only"}}
 _NOT_HERE = (
@@ -85,7 +86,8 @@ class Live:
                     odd.append(f"{name}={value}"[:60])
         answer = self.shown()
         if odd:
-            said = f"Left out of the link, since it is no setting of this explorer: {', '.join(odd)}."
+            named = odd[:_NAMED] + [f"{len(odd) - _NAMED} more"] * (len(odd) > _NAMED)
+            said = f"Left out of the link, since it is no setting of this explorer: {', '.join(named)}."
             answer["note"] = f"{said} {answer['note']}".strip()
         return answer
 

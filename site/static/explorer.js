@@ -25,6 +25,8 @@
     .said:empty { display: none; }
     .turn { display: none; }
     @media (max-width: 480px) and (orientation: portrait) { .turn { display: block; margin: 0.3rem 0; font-size: 0.9em; } }
+    @media (forced-colors: active) { label:not(.marked) { border-color: Canvas; } }
+    @media print { .bar { display: none; } }
     a { color: inherit; }
     svg { min-width: 0 !important; max-width: 100% !important; height: auto; }`;
   const FROM_DISK =
@@ -40,11 +42,11 @@
       worker = new Worker(new URL("worker.js", here), { type: "module" });
       worker.onmessage = ({ data }) => {
         if ("progress" in data) open.forEach((explorer) => explorer.onprogress(data.progress));
-        else if (data.id) open.get(data.id)?.onanswer(data);
-        else open.forEach((explorer) => explorer.onanswer(data));
+        else open.get(data.id)?.onanswer(data);
       };
       worker.onerror = (event) => {
         event.preventDefault();
+        worker = null; // which answers nobody any more
         open.forEach((explorer) => explorer.onanswer({ failed: event.message || "Python did not load" }));
       };
     }
@@ -76,9 +78,16 @@
       root.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation());
       if (location.protocol === "file:") this.said.textContent = FROM_DISK;
       else if (typeof WebAssembly !== "object") this.said.textContent = NO_WASM;
-      else if (this.hasAttribute("live")) this.start();
-      else this.offer();
-      if (this.hasAttribute("live")) addEventListener("hashchange", () => this.shown && this.start());
+      else if (this.hasAttribute("live")) {
+        this.start();
+        addEventListener("hashchange", () => this.follow());
+      } else this.offer();
+    }
+
+    // The page's own anchors (to its contents, to a heading, back to the top) are no settings.
+    follow() {
+      if (location.hash.includes("=") || !location.href.includes("#")) this.start();
+      else if (this.shown) this.address();
     }
 
     offer() {
@@ -92,9 +101,10 @@
       if (!this.shown) {
         this.progress = element("progress", { max: 1, value: 0 });
         this.progress.setAttribute("aria-label", "Loading Python");
+        this.byKeys = this.bar.querySelector(":focus-visible");
         this.bar.replaceChildren(element("span", { textContent: "Loading Python" }), this.progress);
       }
-      const hash = this.hasAttribute("live") ? location.hash.slice(1) : "";
+      const hash = this.hasAttribute("live") && location.hash.includes("=") ? location.hash.slice(1) : "";
       const link = JSON.stringify([...new URLSearchParams(hash)]);
       this.busy = true;
       clearTimeout(this.addressing);
@@ -122,8 +132,9 @@
       this.busy = false;
       if (failed) {
         this.stop();
-        this.bar.replaceChildren();
-        this.said.textContent = `The sliders could not start (${failed}). You see the picture as it was.`;
+        if (!this.shown) this.bar.replaceChildren();
+        const what = this.shown ? "This could not be shown" : "The sliders could not start";
+        this.said.textContent = `${what} (${failed}). You see the picture as it was.`;
         return;
       }
       this.show(JSON.parse(shown));
@@ -142,13 +153,15 @@
       }
       this.said.textContent = shown.note;
       this.picture.innerHTML = shown.svg.replaceAll("__unique__", `live-${this.uid}`);
-      const hash = "#" + new URLSearchParams(shown.link);
-      if (!this.hasAttribute("live")) this.alone.hash = hash;
-      else if (!first || location.hash) {
-        // Once the sliders rest: a browser takes longer to change its address than Python to draw.
-        clearTimeout(this.addressing);
-        this.addressing = setTimeout(() => this.isConnected && history.replaceState(null, "", hash), 250);
-      }
+      if (!this.hasAttribute("live")) this.alone.hash = new URLSearchParams(shown.link);
+      else if (!first || location.hash) this.address();
+    }
+
+    // Once the sliders rest: a browser takes longer to change its address than Python to draw.
+    address() {
+      const hash = "#" + new URLSearchParams(this.shown.link);
+      clearTimeout(this.addressing);
+      this.addressing = setTimeout(() => this.isConnected && history.replaceState(null, "", hash), 250);
     }
 
     build(shown) {
@@ -170,6 +183,8 @@
         this.bar.append(this.alone);
       }
       this.bar.hidden = !this.bar.children.length;
+      // The button that was pressed is gone: who pressed it with a key goes on at the first control.
+      if (this.byKeys && document.activeElement === document.body) this.controls.querySelector("input, select").focus();
     }
 
     row({ name, kind, label, at_rest }) {

@@ -52,17 +52,28 @@ function answer({ live, data, json, explorers }, { id, name, settings, link, con
   return text;
 }
 
-// Pyodide waits for ever where a file of its own does not come.
+// Pyodide waits for ever where a file of its own does not come, or its WebAssembly does not compile, and tells nobody.
+let fail;
+const broken = new Promise((_, reject) => (fail = reject));
 self.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
-  self.postMessage({ failed: String(event.reason?.message ?? event.reason) });
+  fail(event.reason);
 });
+const compile = WebAssembly.instantiateStreaming;
+WebAssembly.instantiateStreaming = async (...given) => {
+  try {
+    return await compile(...given);
+  } catch (error) {
+    fail(error);
+    throw error;
+  }
+};
 
-const ready = start();
+const ready = Promise.race([start(), broken]);
 self.onmessage = async ({ data: asked }) => {
   try {
     self.postMessage({ id: asked.id, shown: answer(await ready, asked) });
   } catch (error) {
-    self.postMessage({ id: asked.id, failed: String(error.message ?? error).trim().split("\n").pop() });
+    self.postMessage({ id: asked.id, failed: String(error?.message ?? error).trim().split("\n").pop() });
   }
 };

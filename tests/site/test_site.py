@@ -250,6 +250,20 @@ def test_a_link_opens_in_its_state_and_odd_settings_do_nothing(visit, data):
     page.wait_for_function("() => location.hash.includes('stride=3')")  # once the sliders rest
     again = put(page, "conv", page.evaluate("location.hash.slice(1)"))
     assert again["svg"] == kernel("conv", data, stride=3, dilation=3).svg
+    page.evaluate("location.hash = 'furo-main-content'")  # as the page's own links do
+    page.wait_for_function("() => location.hash.includes('stride=3')")
+    assert live(page)["svg"] == again["svg"] and page.locator("course-explorer .said").inner_text() == ""
+    many = put(page, "conv", "&".join(f"odd-{n}=1" for n in range(2000)))
+    assert many["note"].endswith("odd-4=1, 1995 more.")
+
+
+def test_a_link_that_is_opened_while_another_loads_is_the_one_that_counts(visit, data):
+    page = visit.open("explorers/conv.html#stride=2")
+    page.evaluate("location.hash = 'stride=3'")
+    page.wait_for_function(
+        "() => Object.fromEntries(document.querySelector('course-explorer').shown?.link ?? []).stride === '3'"
+    )
+    assert live(page)["svg"] == kernel("conv", data, stride=3).svg
 
 
 def test_an_impossible_setting_shows_its_sentence_and_the_way_out(workbench, data):
@@ -373,8 +387,9 @@ def test_arrow_keys_on_a_slides_slider_move_the_slider(visit):
         """Reveal.slide([...document.querySelectorAll(".slides section")]
                .findIndex(section => section.classList.contains("explorer")))"""
     )
-    page.locator("section.present button.start").click()
+    page.locator("section.present button.start").press("Enter")
     live(page, "section.present course-explorer")
+    assert page.evaluate("document.activeElement.localName") == "course-explorer"  # at its first control
     before = page.evaluate("Reveal.getIndices().h")
     page.locator('section.present input[name="k"]').press("ArrowRight")
     shown = live(page, "section.present course-explorer")
@@ -383,10 +398,15 @@ def test_arrow_keys_on_a_slides_slider_move_the_slider(visit):
 
 
 def test_a_deck_prints_a_page_for_each_slide(visit):
-    page = visit.open("slides/01.html?print-pdf")
+    page = visit.open("slides/01.html?print-pdf", theme="dark")
     page.wait_for_function("() => document.querySelectorAll('.pdf-page').length >= 25")
     pdf = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == page.evaluate("Reveal.getTotalSlides()")
+    paper, ink = page.evaluate(
+        """() => { const style = part => getComputedStyle(document.querySelector(part));
+                   return [style(".pdf-page").backgroundColor, style("h1").color]; }"""
+    )
+    assert (paper, ink) == ("rgb(255, 255, 255)", "rgb(27, 27, 27)")
 
 
 def test_from_a_folder_the_stored_pictures_stand_and_a_sentence_says_why(site, visit):
@@ -398,7 +418,7 @@ def test_from_a_folder_the_stored_pictures_stand_and_a_sentence_says_why(site, v
     assert page.evaluate("Reveal.isReady()")
 
 
-def test_without_javascript_webassembly_or_pyodide_the_picture_stays(visit):
+def test_without_javascript_or_webassembly_the_picture_stays(visit):
     page = visit.open("explorers/vgg.html", java_script_enabled=False)
     assert page.locator("course-explorer svg").is_visible()
     assert "need JavaScript" in page.locator("course-explorer").inner_html()
@@ -408,11 +428,39 @@ def test_without_javascript_webassembly_or_pyodide_the_picture_stays(visit):
         page.locator("course-explorer svg").is_visible()
         and page.locator("course-explorer button").count() == 0
     )
-    page = visit.open("index.html")  # where nothing asks for Pyodide yet
-    page.context.route("**/*.wasm", lambda route: route.abort(), times=1)
+
+
+# Pyodide itself tells of a request that has failed before it looks; of all that goes wrong later it tells nobody.
+MISSING = {
+    "lost": lambda route: route.abort(),
+    "spoilt": lambda route: route.fulfill(body="something else", content_type="application/wasm"),
+}
+
+
+@pytest.mark.parametrize("how", MISSING)
+def test_where_pyodide_does_not_come_the_picture_stays_and_every_explorer_says_so(visit, how):
+    page = visit.open(
+        "index.html", script=f"// {how}"
+    )  # a browser's context of its own, which has nothing of it
+    page.context.route("**/*.wasm", MISSING[how])
     page.goto(visit.base + "explorers/vgg.html#layers=3")
-    page.wait_for_function(
-        "() => document.querySelector('course-explorer').said.textContent.includes('could not start')"
-    )
+    live(page)
+    assert "could not start" in page.locator("course-explorer .said").inner_text()
     assert page.locator("course-explorer svg").first.is_visible()
+    put(page, "conv")
+    assert "could not start" in page.locator("course-explorer .said").inner_text()
+    visit.faults = [fault for fault in visit.faults if "ERR_FAILED" not in fault]
+
+
+def test_where_data_do_not_come_the_page_says_so_and_the_sliders_go_on(visit):
+    page = visit.open("explorers/receptive_field.html", script="// without data")
+    live(page)
+    page.context.route("**/effective/*", lambda route: route.abort())
+    page.locator('course-explorer select[name="effective"]').select_option(index=1)
+    assert "effective field</title>" not in live(page)["svg"]
+    assert page.locator("course-explorer .said").inner_text().startswith("This could not be shown")
+    page.context.unroute("**/effective/*")
+    page.locator('course-explorer input[name="layer"]').press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('course-explorer').said.textContent === ''")
+    assert "effective field</title>" in live(page)["svg"]
     visit.faults = [fault for fault in visit.faults if "ERR_FAILED" not in fault]
