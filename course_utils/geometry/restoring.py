@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names}
+_LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names} - {"types", "argparse"}
 _PLAIN = {int, float, bool, str, type(None)}
 _CACHE = type(lru_cache(print))
-_HOLDERS = (dict, list, set, deque, type, CellType, _CACHE)
+_HOLDERS = (dict, list, set, deque, np.ndarray, type, CellType, _CACHE)
 
 
 @contextmanager
@@ -37,8 +37,8 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     twins: dict[int, Any] = {}
 
     def swapped(value: Any) -> Any:
-        if type(value) is tuple and any(isinstance(item, Tensor | tuple) for item in value):
-            return tuple(map(swapped, value))
+        if isinstance(value, tuple) and any(isinstance(item, Tensor | tuple) for item in value):
+            return getattr(type(value), "_make", type(value))([*map(swapped, value)])
         if isinstance(value, Tensor) and id(value) not in twins:
             new = twin(value.detach())
             twins[id(value)] = nn.Parameter(new, False) if isinstance(value, nn.Parameter) else new
@@ -86,7 +86,11 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
             todo += [v for k, v in value.items() if not (str(k).endswith("_hooks") and v == {})]
         elif isinstance(value, nn.Module) or (home not in _LIBRARIES and hasattr(value, "__dict__")):
             todo += [vars(value), type(value)]
-        elif home in ("builtins", "collections", "functools"):  # containers, methods, properties, caches
+        elif isinstance(value, tuple) or home in (
+            "builtins",
+            "collections",
+            "functools",
+        ):  # also methods, caches
             todo += [value.__wrapped__] if isinstance(value, _CACHE) else gc.get_referents(value)
     return code
 
@@ -108,6 +112,9 @@ def _restore(holder: Any, content: Any) -> None:
     if isinstance(holder, _CACHE):
         if now != content:  # it may hold tensors without values
             holder.cache_clear()
+    elif isinstance(holder, np.ndarray):
+        if holder.flags.writeable:
+            holder[...] = content
     elif isinstance(holder, (type, CellType)) or (is_dict and "__builtins__" in content):
         for name in now.keys() - content.keys():  # one by one, since a module is never without its names
             (delitem if is_dict else delattr)(holder, name)
