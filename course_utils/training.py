@@ -207,8 +207,7 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     cannot read the images or gives no logits for them, or a k is above the number of classes.
     """
     ks = checked_ks(ks)
-    _check_model(model)
-    _check_images("images", images)
+    _check_given(model, "images", images)
     device = _device_of(model)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
@@ -257,10 +256,9 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
             if bar.update():
                 _show(bar, history)
         history.train_errors.append(wrong.item() / (history.images - before))
-        measured = [
-            b for name, b in model.named_buffers() if "running_" in name
-        ]  # others may be masks of -inf
-        if not all(bool(value.isfinite().all()) for value in (*_trained(model), *measured)):
+        # Other buffers may be masks of -inf.
+        measured = [value for name, value in model.named_buffers() if "running_" in name]
+        if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *measured)):
             history.stopped = _divergence(math.nan, history, rate, images)
     finally:
         history.seconds += time.perf_counter() - start
@@ -301,17 +299,13 @@ def _logits(outputs: object) -> Tensor:
 
 def _optimisers(kind, model, momentum, weight_decay) -> list[torch.optim.Optimizer]:
     kernels, decayed, spared = [], [], []
-    for parameter in _trained(model):
+    for parameter in (p for p in model.parameters() if p.requires_grad):
         of_muon = kind == "muon" and parameter.ndim == 4
         (kernels if of_muon else decayed if parameter.ndim > 1 else spared).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     chosen = {} if momentum is None else {"momentum": momentum}
     sgd = torch.optim.SGD(groups, lr=0.0, nesterov=momentum != 0, **{"momentum": 0.9} | chosen)
     return [Muon(kernels, **chosen), sgd] if kernels else [sgd]
-
-
-def _trained(model: nn.Module) -> list[nn.Parameter]:
-    return [p for p in model.parameters() if p.requires_grad]
 
 
 @contextmanager
@@ -361,28 +355,24 @@ def _check_settings(given: Mapping[str, object]) -> None:
         raise ValueError(f'optimiser is "sgd" or "muon"; got {given["optimiser"]!r}')
 
 
-def _check_model(model: nn.Module) -> None:
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model is an nn.Module; got {model!r}")
-
-
 def _check_parts(model: nn.Module, train: ImageSet, test: ImageSet | None, optimiser: str) -> None:
-    _check_model(model)
-    _check_images("train", train)
+    _check_given(model, "train", train)
     if test is not None:
-        _check_images("test", test)
+        _check_given(model, "test", test)
     if not torch.is_grad_enabled():
         raise ValueError("training needs gradients; got a call of fit under no_grad or inference_mode")
     if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
         raise ValueError("a lazy layer does not know its size yet; call the model once on a batch of images")
-    changing = _trained(model)
+    changing = [p for p in model.parameters() if p.requires_grad]
     if not changing:
         raise ValueError("there is nothing to train; got a model without a parameter that has requires_grad")
     if optimiser == "muon" and not any(p.ndim == 4 for p in changing):
         raise ValueError('optimiser="muon" is for convolutions; got a model without one to train')
 
 
-def _check_images(name: str, images: ImageSet) -> None:
+def _check_given(model: nn.Module, name: str, images: ImageSet) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model is an nn.Module; got {model!r}")
     if not isinstance(images, ImageSet):
         raise ValueError(f"{name} is an ImageSet; got a {type(images).__name__}")
     if len(images) == 0:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 _LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names} - {"types", "argparse"}
+_CONTAINERS = {"builtins", "collections", "functools"}  # also methods, properties, caches
 _PLAIN = {int, float, bool, str, type(None)}
 _CACHE = type(lru_cache(print))
 _HOLDERS = (dict, list, set, deque, np.ndarray, type, CellType, _CACHE)
@@ -86,11 +87,7 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
             todo += [v for k, v in value.items() if not (str(k).endswith("_hooks") and v == {})]
         elif isinstance(value, nn.Module) or (home not in _LIBRARIES and hasattr(value, "__dict__")):
             todo += [vars(value), type(value)]
-        elif isinstance(value, tuple) or home in (
-            "builtins",
-            "collections",
-            "functools",
-        ):  # also methods, caches
+        elif home in _CONTAINERS or isinstance(value, tuple):
             todo += [value.__wrapped__] if isinstance(value, _CACHE) else gc.get_referents(value)
     return code
 
