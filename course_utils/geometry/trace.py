@@ -221,11 +221,15 @@ def _mixed(step: Step, old: Field | None, new: Field | None, shape: Shape) -> Fi
         return Field(why=why)
 
 
+_BIAS = re.compile(r"(^|[._])bias(\d*|_[^.]*)$")
+
+
 def _count(step: Step, call: ops.Call, uses: list[tuple[str, str]]) -> None:
     name, macs = call.op.name, ops.macs_of(call)
     for argument, parameter in uses:
         added = argument == "bias" or (argument == "self" and name in ("addmm", "baddbmm"))
-        added |= name not in ops.MULTIPLIES and bool(re.search(r"(^|[._])bias(\d*|_[^.]*)$", parameter))
+        scales = call.seen and (argument == "weight" or (name, len(uses)) == ("mul", 1))
+        added |= not (scales or name in ops.MULTIPLIES) and bool(_BIAS.search(parameter))
         step.parameters[parameter] = step.parameters.get(parameter, True) and added
     step.macs += macs or 0
     if call.seen:

@@ -479,6 +479,17 @@ def test_products_that_are_not_counted_are_refused(model, operation):
             (80, 5),
         ),
         (lambda net, x: x @ net.bias, {"bias": (16, 3)}, (48, 0)),
+        (lambda net, x: x * net.bias_scale, {"bias_scale": (2, 1, 1)}, (2, 0)),
+        (
+            lambda net, x: F.group_norm(x, 1, net.bias_gain, net.shift),
+            {"bias_gain": (2,), "shift": (2,)},
+            (2, 2),
+        ),
+        (
+            lambda net, x: F.linear(x, net.w * 0.1, net.bias * 0.1),
+            {"w": (5, 16), "bias": (5,)},
+            (80, 5),
+        ),
         (lambda net, x: F.conv2d(x, net.a * net.b), {"a": (3, 2, 1, 1), "b": (1, 2, 3, 3)}, (24, 0)),
     ],
 )
