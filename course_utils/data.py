@@ -153,7 +153,8 @@ def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     with suppress(TypeError, ValueError, RuntimeError):
         numbers = torch.tensor(values, dtype=images.dtype)
     if numbers.ndim > 1 or numbers.numel() not in (1, channels) or not numbers.isfinite().all():
-        raise ValueError(f"mean and std have one number or {channels}, one for each channel, not {values!r}.")
+        given = " ".join(repr(values).split())
+        raise ValueError(f"mean and std have one number or {channels}, one for each channel, not {given}.")
     return numbers.view(-1, 1, 1).to(images.device)
 
 
@@ -202,7 +203,7 @@ def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tenso
     shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
     rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
     columns = (shifts[1] + torch.arange(width)).clamp(0, width - 1)
-    positions = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1)
+    positions = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, height * width)
     positions = positions.expand(-1, channels, -1).to(images.device)
     return images.flatten(2).gather(2, positions).view(images.shape)
 
@@ -232,8 +233,8 @@ def pca_lighting(
     """
     _check_images(images, channels=3)
     covariance = rgb_covariance(images) if covariance is None else covariance
-    if covariance.shape != (3, 3):
-        raise ValueError(f"the covariance of three colours has shape [3, 3], not {list(covariance.shape)}.")
+    if not isinstance(covariance, Tensor) or covariance.shape != (3, 3) or not covariance.isfinite().all():
+        raise ValueError(f"a covariance of colours is a finite tensor [3, 3], not {described(covariance)}.")
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance.to(images))
     alphas = std * torch.randn(len(images), 3, generator=generator).to(images)
     return images + ((alphas * eigenvalues) @ eigenvectors.T)[:, :, None, None]
@@ -300,8 +301,8 @@ def preprocess(image: Image.Image, size: int = 224) -> Tensor:
 
 def as_rgb(image: Image.Image) -> Image.Image:
     """A PIL image in 8-bit RGB as a viewer shows it, upright and on white; ValueError where its range is not known."""
-    if not isinstance(image, Image.Image):
-        raise ValueError(f"a photograph is a PIL image, not {described(image)}.")
+    if not isinstance(image, Image.Image) or not min(image.size):
+        raise ValueError(f"a photograph is a PIL image with pixels, not {described(image)}.")
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
         values = np.asarray(image)

@@ -48,14 +48,17 @@ def main_path(model: nn.Module) -> list[nn.Conv2d]:
 def remember(model: nn.Module) -> Callable[[], None]:
     """A function that gives each module its mode back, and each buffer (batch norm's statistics) its values."""
     modes = [(module, module.training) for module in model.modules()]
+    held = [(module._buffers, dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
 
     @torch.no_grad()
     def put_back() -> None:
         for module, mode in modes:
             module.training = mode
+        for current, before in held:  # forward may have put others in their place
+            current.update(before)
         for buffer, before in buffers:
-            if not torch.equal(buffer, before):
+            if not (buffer.is_meta or torch.equal(buffer, before)):
                 buffer.copy_(before)
 
     return put_back

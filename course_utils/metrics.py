@@ -6,6 +6,7 @@ between 0 and 1, taken over images, never over batches. ValueError tells what do
 
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -91,10 +92,10 @@ def checked_ks(ks: Iterable[int], classes: float = math.inf) -> tuple[int, ...]:
     """The k asked for, each once; raises ValueError where one is no whole number from 1 to the number of classes."""
     ks = tuple(ks) if isinstance(ks, Iterable) else (ks,)
     for k in ks or ("no k",):
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= classes:
+        if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= classes:
             limit = "number of classes" if classes == math.inf else f"{classes} classes"
             raise ValueError(f"k is a whole number from 1 to the {limit}; got {k!r}")
-    return tuple(dict.fromkeys(ks))
+    return tuple(dict.fromkeys(map(int, ks)))
 
 
 def _check_classes(name: str, values: Tensor, num_classes: int) -> None:

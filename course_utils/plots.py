@@ -115,12 +115,14 @@ def show_images(images, titles: Sequence[str] | None = None, *, columns=8, size=
 def show_topk(image, logits: Tensor, classes: Sequence[str], *, k=5, target: int | None = None) -> Figure:
     """A photo beside its k most probable classes, of logits `[classes]`; ValueError where these do not fit."""
     logits = logits.detach().flatten().cpu()
-    if len(logits) != len(classes) or not 1 <= k <= len(logits):
-        counts = f"k={k}, {len(logits)} logits, {len(classes)} names"
-        raise ValueError(f"each logit has a class name, and k is from 1 to their number; got {counts}")
+    fits = len(logits) == len(classes) and target in (None, *range(len(logits)))
+    if not (fits and 1 <= k <= len(logits)):
+        counts = f"k={k}, target={target}, {len(logits)} logits, {len(classes)} names"
+        raise ValueError(f"each logit has a class name, and k and target are from among them; got {counts}")
+    (picture,) = _pictures([image])
     short = partial(textwrap.shorten, width=22, placeholder="…")
     figure, (left, ax) = plt.subplots(1, 2, figsize=(7.5, 0.45 + 0.36 * max(k, 5)), width_ratios=(1, 1.3))
-    left.imshow(_pictures([image])[0])
+    left.imshow(picture)
     left.axis("off")
     shares, best = map(Tensor.tolist, logits.softmax(dim=0).topk(k))
     bars = ax.barh(range(k), shares, color=[COLOURS["green" if n == target else "sky"] for n in best])

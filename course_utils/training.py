@@ -160,8 +160,7 @@ def fit(
     _check_parts(model, train, test, optimiser)
     smoothed = partial(F.cross_entropy, label_smoothing=label_smoothing)
     loss = loss or (lambda outputs, targets: smoothed(_logits(outputs).float(), targets))
-    device = torch.device(device) if device else best_device()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))  # NumPy's integers it refuses
     steps_per_epoch = math.ceil(len(train) / batch_size)
     steps = max(1, round(epochs * steps_per_epoch))
     passes = (train.batches(batch_size, True, generator, augment) for _ in count())
@@ -172,7 +171,7 @@ def fit(
     bar = tqdm(total=steps, disable=not progress, desc=name, unit="step")
     put_back = remember(model)
     try:
-        with _lent(model, device), torch.random.fork_rng(), bar:
+        with _lent(model, device or best_device()), torch.random.fork_rng(), bar:
             torch.manual_seed(seed)
             optimisers = _optimisers(optimiser, model, momentum, weight_decay)
             if steps >= steps_per_epoch and len(train) % batch_size == 1:
@@ -208,7 +207,7 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     cannot read the images or gives no logits for them, or a k is above the number of classes.
     """
     ks = checked_ks(ks)
-    _check_images("images", images)
+    _check_given(model, "images", images)
     device = _device_of(model)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
@@ -257,7 +256,9 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
             if bar.update():
                 _show(bar, history)
         history.train_errors.append(wrong.item() / (history.images - before))
-        if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *model.buffers())):
+        # Other buffers may be masks of -inf.
+        measured = [value for name, value in model.named_buffers() if "running_" in name]
+        if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *measured)):
             history.stopped = _divergence(math.nan, history, rate, images)
     finally:
         history.seconds += time.perf_counter() - start
@@ -273,14 +274,15 @@ def _divergence(loss: float, history: History, rate: float, images: Tensor) -> s
     if not images.isfinite().all():
         why = ", since `augment` gave an image with pixels that are no finite numbers."
     elif history.losses:
-        why = f"; try a learning_rate below {rate:.3g}, reached there."
+        why = f"; try a learning_rate below {max(rate, *history.learning_rates):.3g}, reached by then."
     return f"Stopped at step {len(history.losses) + 1}: the loss is {loss}{why}"
 
 
 def _why(error: Exception, model: nn.Module, dtype: torch.dtype) -> str:
     """An error as the rest of a sentence."""
     text = str(error).strip().partition("\n")[0]
-    why = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+    named = f"{type(error).__name__}: {text}".removesuffix(": ")
+    why = text if isinstance(error, ValueError) and text else named
     weights = {p.dtype for p in model.parameters() if p.is_floating_point()} - {dtype}
     if weights and isinstance(error, RuntimeError) and "type" in text:
         why += f" (the images are {dtype}, the model's weights {', '.join(map(str, weights))})"
@@ -307,9 +309,11 @@ def _optimisers(kind, model, momentum, weight_decay) -> list[torch.optim.Optimiz
 
 
 @contextmanager
-def _lent(model: nn.Module, device: torch.device) -> Iterator[None]:
+def _lent(model: nn.Module, device: str | torch.device) -> Iterator[None]:
     """The model on `device` for a while, then back where it was, in evaluation mode."""
-    home = _device_of(model)
+    home, device = _device_of(model), torch.device(device)
+    if "meta" in (home.type, device.type):
+        raise ValueError("on the meta device nothing can be computed, and values are lost")
     try:
         model.to(device)
         for parameter in model.parameters():
@@ -352,11 +356,9 @@ def _check_settings(given: Mapping[str, object]) -> None:
 
 
 def _check_parts(model: nn.Module, train: ImageSet, test: ImageSet | None, optimiser: str) -> None:
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model is an nn.Module; got {model!r}")
-    _check_images("train", train)
+    _check_given(model, "train", train)
     if test is not None:
-        _check_images("test", test)
+        _check_given(model, "test", test)
     if not torch.is_grad_enabled():
         raise ValueError("training needs gradients; got a call of fit under no_grad or inference_mode")
     if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
@@ -368,7 +370,9 @@ def _check_parts(model: nn.Module, train: ImageSet, test: ImageSet | None, optim
         raise ValueError('optimiser="muon" is for convolutions; got a model without one to train')
 
 
-def _check_images(name: str, images: ImageSet) -> None:
+def _check_given(model: nn.Module, name: str, images: ImageSet) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model is an nn.Module; got {model!r}")
     if not isinstance(images, ImageSet):
         raise ValueError(f"{name} is an ImageSet; got a {type(images).__name__}")
     if len(images) == 0:

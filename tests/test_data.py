@@ -258,6 +258,9 @@ IMAGES, LABELS = torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])
         lambda: data.to_pixels(torch.zeros(3, 4, 4, dtype=torch.uint8)),
         lambda: data.to_pixels(np.zeros((3, 4, 4))),
         lambda: data.to_pixels(torch.zeros(1, 4, 4), (0.5, 0.5), (0.5,)),
+        lambda: data.to_pixels(torch.zeros(3, 4, 4), torch.zeros(3, 1, 1)),
+        lambda: data.preprocess(Image.new("RGB", (0, 9))),
+        lambda: data.preprocess(Image.new("I", (9, 0))),
         lambda: data.preprocess(Image.new("F", (9, 9), 0.5)),
         lambda: data.preprocess(Image.new("I", (9, 9), 70_000)),
         lambda: data.preprocess(Image.new("I", (9, 9), -1)),
@@ -273,6 +276,8 @@ IMAGES, LABELS = torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])
         lambda: data.random_flip(IMAGES.byte()),
         lambda: data.pca_lighting(IMAGES),
         lambda: data.pca_lighting(torch.rand(2, 3, 4, 4), covariance=torch.eye(2)),
+        lambda: data.pca_lighting(torch.rand(2, 3, 4, 4), covariance=np.eye(3)),
+        lambda: data.pca_lighting(torch.rand(1, 3, 1, 1)),  # of one pixel there is none
         lambda: data.rgb_covariance(IMAGES),
         lambda: data.ten_crop(IMAGES, 3),
         lambda: data.ten_crop(IMAGES, 0),
@@ -289,6 +294,10 @@ def test_bad_input_is_refused_in_one_sentence(call):
 
 
 # Augmentation
+
+
+def test_a_crop_of_no_image_is_none():
+    assert data.random_crop(torch.rand(0, 3, 6, 6), 2).shape == (0, 3, 6, 6)
 
 
 def test_random_crop_gives_each_image_one_of_torchvisions_crops():

@@ -7,6 +7,7 @@ from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -57,6 +58,8 @@ def test_images_keep_their_pixels_and_titles(shape):
         (lambda: plots.show_images(torch.rand(2, 5, 5), ["one"]), "1 titles and 2 images"),
         (lambda: plots.show_topk(None, torch.rand(3), ["a", "b"]), "3 logits, 2 names"),
         (lambda: plots.show_topk(None, torch.rand(3), ["a", "b", "c"], k=4), "k=4"),
+        (lambda: plots.show_topk(None, torch.rand(3), ["a", "b", "c"], k=1, target=-1), "target=-1"),
+        (lambda: plots.show_topk(None, torch.rand(3), ["a", "b", "c"], k=1), "a photograph is"),
         (lambda: plots.plot_confusion(torch.eye(3), ["a", "b"]), r"\[3, 3\], 2"),
         (lambda: plots.plot_filters(torch.rand(3, 3)), r"got \[3, 3\]"),
         (lambda: plots.plot_activations(torch.rand(1, 3, 3, 3)), r"got \[1, 3, 3, 3\]"),
@@ -67,8 +70,10 @@ def test_images_keep_their_pixels_and_titles(shape):
     ],
 )
 def test_bad_input_gets_one_sentence(call, sentence):
+    before = plt.get_fignums()
     with pytest.raises(ValueError, match=sentence):
         call()
+    assert plt.get_fignums() == before
 
 
 def test_topk_bars_are_the_softmax_in_order_and_the_target_is_marked():

@@ -4,6 +4,7 @@ import copy
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -328,6 +329,59 @@ def test_weights_that_broke_with_an_epochs_last_step_are_noticed(seed, tested):
     assert fit(model, train, epochs=1, batch_size=64, learning_rate=1e25, progress=False).stopped
 
 
+class Counting(nn.Module):
+    """A mask of -inf, as in attention, and a buffer that forward replaces."""
+
+    def __init__(self, fails=False):
+        super().__init__()
+        self.net, self.fails = flat(), fails
+        self.register_buffer("mask", torch.full((4, 4), -math.inf).triu(1))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, images):
+        self.calls = self.calls + 1
+        return fail(AssertionError) if self.fails else self.net(images)
+
+
+def test_buffers_that_are_infinite_by_design_end_no_run():
+    history = fit(Counting(), image_set(), image_set(), epochs=3, progress=False)
+    assert history.stopped == "" and len(history.test_errors) == 3
+
+
+def test_buffers_that_forward_replaces_are_put_back():
+    model = Counting()
+    evaluate(model, image_set(), progress=False)
+    assert model.calls == 0 and not model.calls.is_inference()
+    model.fails = True
+    with pytest.raises(ValueError, match=r"taken: AssertionError$"):
+        fit(model, image_set(), epochs=1, progress=False)
+    assert model.calls == 0
+
+
+def test_a_run_that_breaks_at_rate_nought_is_told_a_rate_above_it():
+    model, calls = network(), []
+
+    def break_last(*_):
+        calls.append(1)
+        if len(calls) == 3:  # the last step's learning rate is 0
+            model[1].running_var = torch.full((8,), math.inf)
+
+    model[1].register_forward_hook(break_last)
+    stopped = fit(model, image_set(), epochs=1, batch_size=32, progress=False).stopped
+    assert "learning_rate below 0.1, reached by then" in stopped
+
+
+@pytest.mark.parametrize("device", ["meta", "nonsense", [1], 2.5])
+def test_devices_that_do_not_compute_are_refused_and_weights_stay(device):
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"^no step of training could be taken: [^\n]*device"):
+        fit(model, image_set(), epochs=1, device=device, progress=False)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    with pytest.raises(ValueError, match="meta device"):
+        fit(network().to("meta"), image_set(), epochs=1, progress=False)
+
+
 FITTING = {"epochs": 1, "progress": False}
 POOLED = nn.Sequential(
     nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 10)
@@ -457,6 +511,7 @@ def test_ties_count_against_the_target_everywhere(seed, values):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
+        (lambda: flat().to("meta"), "meta"),
         (lambda: flat().bfloat16(), "torch.bfloat16"),
         (lambda: flat(5), "class numbers from 0 to 4"),
         (lambda: nn.Conv2d(1, 10, 3), "shape"),
@@ -474,6 +529,18 @@ def test_evaluation_refuses_in_a_sentence_and_leaves_each_module_its_mode(model,
     with pytest.raises(ValueError, match=sentence):
         evaluate(model, image_set(20), progress=False)
     assert modes == [module.training for module in model.modules()]
+
+
+@pytest.mark.parametrize("model", [None, nn.Linear, torch.relu])
+def test_evaluation_refuses_what_is_no_model(model):
+    with pytest.raises(ValueError, match=r"^model is an nn\.Module; got"):
+        evaluate(model, image_set())
+
+
+def test_numpys_integers_are_whole_numbers():
+    settings = {"batch_size": np.int64(32), "seed": np.int64(0)}
+    assert len(fit(network(), image_set(), epochs=1, progress=False, **settings).losses) == 3
+    assert set(evaluate(network(), image_set(), np.array([1, 5])).errors) == {1, 5}
 
 
 def test_evaluation_takes_the_first_of_several_outputs():

@@ -72,7 +72,8 @@ class Explorer(ipywidgets.VBox):
         Raises ValueError, and changes nothing, for a name that is no control and for a value that a control
         does not offer. A control whose range depends on others (a position) takes the nearest that fits.
         """
-        values = {**self.presets.get(values.get("preset"), {}), **values}
+        preset = next((p for name, p in self.presets.items() if name == values.get("preset")), {})
+        values = preset | values
         for name, value in values.items():
             if name not in self.controls:
                 raise ValueError(f"There is no control {name!r}; there are {', '.join(self.controls)}.")

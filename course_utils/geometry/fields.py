@@ -133,7 +133,7 @@ class Field(NamedTuple):
         """
         if not self.axes:
             raise NoField(self.why)
-        found, n = [], len(shape)
+        found, along, n = [], [], len(shape)
         for axis in self.axes:
             if n == 1 or (n == 2 and shape[0] == 1):
                 axis = axis.summed(range(n), shape)
@@ -141,6 +141,9 @@ class Field(NamedTuple):
             if len(steps) > 1 or None in steps:
                 raise NoField(SCATTERED)
             found.append((axis.size, sum(steps), axis.start))
+            along += [d for d, s in enumerate(axis.steps) if s]
+        if along != sorted(along):
+            raise NoField("has rows that run along the width of the image.")
         return ReceptiveField(*zip(*found, strict=True))
 
 

@@ -11,7 +11,7 @@ from course_utils.geometry.fields import NoField, ReceptiveField
 from course_utils.geometry.restoring import replaced
 from course_utils.geometry.sizes import Shape, checked_integer
 from course_utils.geometry.table import LayerRow, LayerTable
-from course_utils.geometry.trace import Step, Trace, tensors_in, trace
+from course_utils.geometry.trace import Step, Trace, sentence, tensors_in, trace
 
 
 def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
@@ -81,7 +81,7 @@ def effective_receptive_field(
     `layer` is a module's name, or None as in `receptive_field`. `unit` is (row, column), whose channels are
     summed before the gradient is taken, or (channel, row, column) for one of them; None is the centre. Where
     nothing moves the unit, all is 0.
-    Raises ValueError for a layer that is no module or no feature map, and a unit outside it.
+    Raises ValueError for a layer that is no module or no feature map, a unit outside it, or no gradient.
     Source: Luo et al. 2016, "Understanding the effective receptive field in deep convolutional neural networks".
     """
     if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
@@ -101,10 +101,13 @@ def effective_receptive_field(
     total = torch.zeros(images.shape[-2:])
     # A few at a time: the gradient keeps every activation in memory.
     for some in images.detach().to(weight.device, weight.dtype).split(8):
-        some = some.clone().requires_grad_()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            some = some.clone().requires_grad_()
             values = _output_of(model, step, some)
-            (gradient,) = torch.autograd.grad(values[(slice(None), *place)].sum(), some)
+            if not values.requires_grad:
+                raise ValueError(f"{step.label} passes no gradient back to the image.")
+            moved = values[(slice(None), *place)].sum()
+            (gradient,) = torch.autograd.grad(moved, some, materialize_grads=True)
         total += gradient.abs().sum((0, 1)).float().cpu()
     return total / total.max() if total.max() > 0 else total
 
@@ -127,6 +130,9 @@ def _output_of(model: nn.Module, step: Step, images: Tensor) -> Tensor:
             model(images.clone())  # a copy, because a first layer may work in place
         except Reached:
             return next(tensors_in(outputs[-1]))
+        except Exception as error:
+            whole = Step("", type(model).__name__)
+            raise ValueError(sentence(error, whole, [tuple(images.shape)])) from error
         finally:
             handle.remove()
     raise ValueError(f"{step.label} is not computed for these images, unlike for their shape alone.")

@@ -130,7 +130,8 @@ def _meeting(call: Call, axes: list[Axis]) -> Axis:
 def _moving(call: Call, axes: list[Axis]) -> Axis:
     """Views, and what only moves or picks values: the operation itself moves the numbers of the rows."""
     (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
-    if axis.is_constant or call.op.name == "as_strided" or not 0 < prod(out) <= _MOST:
+    strange = call.op.name == "as_strided" or call.out.dtype != call.seen[0].tensor.dtype
+    if axis.is_constant or strange or not 0 < prod(out) <= _MOST:
         return axis if shape == out else _unknown(call, axes)
     indices = call.given.get("indices") or [call.given.get("index")]
     blind = [d for d, index in enumerate(indices) if isinstance(index, Tensor) and index.is_meta]

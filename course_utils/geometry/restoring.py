@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names}
+_LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names} - {"types", "argparse"}
+_CONTAINERS = {"builtins", "collections", "functools"}  # also methods, properties, caches
 _PLAIN = {int, float, bool, str, type(None)}
+_USUAL = {dict, OrderedDict, list}
 _CACHE = type(lru_cache(print))
-_HOLDERS = (dict, list, set, deque, type, CellType, _CACHE)
+_HOLDERS = (dict, list, set, deque, np.ndarray, type, CellType, _CACHE)
 
 
 @contextmanager
@@ -32,17 +34,13 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
     code = _walk([model], found, False)
     own = [holder for holder in found.values() if isinstance(holder, (dict, list))]
     _walk(code, found, True)
-    before = [
-        (holder, _content(holder) if holder else ())
-        for holder in found.values()
-        if isinstance(holder, _HOLDERS)
-    ]
+    before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     twins: dict[int, Any] = {}
 
     def swapped(value: Any) -> Any:
-        if type(value) is tuple and any(isinstance(item, Tensor | tuple) for item in value):
-            return tuple(map(swapped, value))
+        if isinstance(value, tuple) and any(isinstance(item, Tensor | tuple) for item in value):
+            return getattr(type(value), "_make", type(value))([*map(swapped, value)])
         if isinstance(value, Tensor) and id(value) not in twins:
             new = twin(value.detach())
             twins[id(value)] = nn.Parameter(new, False) if isinstance(value, nn.Parameter) else new
@@ -63,7 +61,7 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
         ):
             put(state)
         for holder, content in before:
-            if holder or content:
+            if type(holder) not in _USUAL or holder or content:
                 _restore(holder, content)
 
 
@@ -72,9 +70,7 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
     code = []
     while todo:
         value = todo.pop()
-        if (
-            type(value) in (dict, OrderedDict, list) and not value
-        ):  # as most of a module's dozen dicts of hooks
+        if type(value) in _USUAL and not value:  # as most of a module's dozen dicts of hooks
             found[id(value)] = value
         if type(value) in _PLAIN or id(value) in found or isinstance(value, (Tensor, ModuleType)):
             continue
@@ -95,7 +91,7 @@ def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
             todo += [v for v in value.values() if type(v) not in _PLAIN]
         elif isinstance(value, nn.Module) or (home not in _LIBRARIES and hasattr(value, "__dict__")):
             todo += [vars(value), type(value)]
-        elif home in ("builtins", "collections", "functools"):  # containers, methods, properties, caches
+        elif home in _CONTAINERS or isinstance(value, tuple):
             todo += [value.__wrapped__] if isinstance(value, _CACHE) else gc.get_referents(value)
     return code
 
@@ -105,6 +101,8 @@ def _names(code: Any) -> set[str]:
 
 
 def _content(holder: Any) -> Any:
+    if type(holder) in _USUAL:
+        return holder.copy()
     if isinstance(holder, CellType):
         return {"cell_contents": holder.cell_contents} if gc.get_referents(holder) else {}
     if isinstance(holder, _CACHE):
@@ -117,13 +115,16 @@ def _restore(holder: Any, content: Any) -> None:
     if isinstance(holder, _CACHE):
         if now != content:  # it may hold tensors without values
             holder.cache_clear()
+    elif isinstance(holder, np.ndarray):
+        if holder.flags.writeable:
+            holder[...] = content
     elif isinstance(holder, (type, CellType)) or (is_dict and "__builtins__" in content):
         for name in now.keys() - content.keys():  # one by one, since a module is never without its names
             (delitem if is_dict else delattr)(holder, name)
         for name in [name for name in content if name not in now or now[name] is not content[name]]:
             (setitem if is_dict else setattr)(holder, name, content[name])
     else:
-        old, new = ([*some, *some.values()] if is_dict and some else [*some] for some in (content, now))
+        old, new = ([*some, *some.values()] if is_dict else [*some] for some in (content, now))
         if len(old) != len(new) or not all(map(is_, old, new)):
             holder.clear()
             (holder.extend if isinstance(holder, list | deque) else holder.update)(content)

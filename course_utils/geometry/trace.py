@@ -127,7 +127,7 @@ class Trace(TorchDispatchMode):
         try:
             result = run(*args, **kwargs)
         except Exception as error:
-            error.sentence = getattr(error, "sentence", None) or _sentence(error, step, shapes)
+            error.sentence = getattr(error, "sentence", None) or sentence(error, step, shapes)
             raise
         finally:
             self._place, self._step = outer
@@ -151,7 +151,8 @@ class Trace(TorchDispatchMode):
         known = [self._of(t) for t in tensors_in((args, kwargs))]
         if not op.is_view and all(k is _UNKNOWN for k in known):  # a constant, which has values
             device = {"device": self.device} if str(kwargs.get("device")) == "meta" else {}
-            return func(*args, **kwargs | device)
+            with torch.inference_mode(False), torch.no_grad():  # code may keep it, and train with it later
+                return func(*args, **kwargs | device)
         if self._step or op.reads or not any(k.sees for k in known):
             return self._operate(func, op, args, kwargs)
         base, used = f"{self._place}.{op.name}".lstrip("."), {*self.outputs, *self._names.values()}
@@ -172,16 +173,15 @@ class Trace(TorchDispatchMode):
             seen = [t for t in seen if t.name == "src"]
         uses = [(name, p) for name, _, k in found if k.sees is None for p in k.parameters]
         result = _computed(func, op, given, [t for _, t in tensors], args, kwargs)
-        if op.writes and isinstance(result, Tensor):
-            result = given[op.writes]  # and not what stood for it
+        outputs = given[op.writes] if op.writes and not isinstance(result, tuple) else result
         step, names = self._step or Step("", op.name), () if seen else tuple(name for _, name in uses)
-        for place, output in enumerate(tensors_in(result)):
+        for place, output in enumerate(tensors_in(outputs)):
             call = ops.Call(func, op, given, seen, output, place)
             if not place:
                 _count(step, call, uses)
             sees = ops.field_of(call, step.label) if seen and op.name not in ops.CREATES else None
             (self._write if op.writes and not op.is_view else self._learn)(output, sees, names)
-        return result
+        return outputs if isinstance(result, Tensor) else result  # what was written to, not what stood for it
 
     def _of(self, tensor: Tensor) -> Known:
         return self._known.get(id(tensor), _UNKNOWN)
@@ -220,11 +220,15 @@ def _mixed(step: Step, old: Field | None, new: Field | None, shape: Shape) -> Fi
         return Field(why=why)
 
 
+_BIAS = re.compile(r"(^|[._])bias(\d*|_[^.]*)$")
+
+
 def _count(step: Step, call: ops.Call, uses: list[tuple[str, str]]) -> None:
     name, macs = call.op.name, ops.macs_of(call)
     for argument, parameter in uses:
         added = argument == "bias" or (argument == "self" and name in ("addmm", "baddbmm"))
-        added |= name not in ops.MULTIPLIES and bool(re.search(r"(^|[._])bias(\d*|_[^.]*)$", parameter))
+        scales = call.seen and (argument == "weight" or (name, len(uses)) == ("mul", 1))
+        added |= not (scales or name in ops.MULTIPLIES) and bool(_BIAS.search(parameter))
         step.parameters[parameter] = step.parameters.get(parameter, True) and added
     step.macs += macs or 0
     if call.seen:
@@ -293,7 +297,7 @@ def _check_model(model: object) -> None:
             raise ValueError(f"{label} has no shape yet: run the model once on images first.")
 
 
-def _sentence(error: Exception, step: Step, given: Collection[Shape]) -> str:
+def sentence(error: Exception, step: Step, given: Collection[Shape]) -> str:
     """What went wrong: which layer met it first, what that was given, the first line of the error."""
     text = str(error).strip().split("\n")[0].rstrip(".").replace(". ", "; ") or type(error).__name__
     if "meta" in text.lower() or "data-independent" in text or "data-dependent" in text:

@@ -176,6 +176,7 @@ def test_limits_follow_the_other_controls():
         ({"side": 2.5}, "side can't be 2.5"),
         ({"side": True}, "side can't be True"),
         ({"row": 3}, "row can't be 3; it can be 1, 2."),
+        ({"preset": ["huge"]}, r"preset can't be \['huge'\]; it can be your own, large, small."),
         ({"preset": "huge"}, "preset can't be 'huge'; it can be your own, large, small."),
         ({"cell": -1}, "cell can't be -1"),
     ],

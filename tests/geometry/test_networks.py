@@ -821,6 +821,36 @@ def test_a_dead_unit_has_an_effective_field_of_noughts():
     assert not effective_receptive_field(model, torch.rand(2, 1, 9, 9)).any()
 
 
+class Through(nn.Module):
+    def __init__(self, run):
+        super().__init__()
+        self.run, self.conv = run, nn.Conv2d(1, 2, 3)
+
+    def forward(self, x):
+        return self.run(self.conv, x)
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (lambda conv, x: conv(x.detach()), r"Layer 'conv' \(Conv2d\) passes no gradient back to the image\."),
+        (torch.no_grad()(lambda conv, x: conv(x)), r"Layer 'conv' \(Conv2d\) passes no gradient"),
+        (
+            lambda conv, x: conv(x if len(x) == 1 else x[:, 1:]),
+            r"The model \(Through\) cannot take \(1, 9, 9\): ",
+        ),
+    ],
+)
+def test_effective_field_without_a_gradient_is_refused(run, sentence):
+    with pytest.raises(ValueError, match=rf"^{sentence}[^\n]*$"):
+        effective_receptive_field(Through(run), torch.rand(2, 1, 9, 9), "conv")
+
+
+@torch.inference_mode()
+def test_effective_field_in_inference_mode():
+    assert effective_receptive_field(nn.Sequential(nn.Conv2d(1, 2, 3)), torch.rand(2, 1, 9, 9)).sum() > 1
+
+
 @pytest.mark.parametrize(
     ("images", "settings", "sentence"),
     [

@@ -162,6 +162,18 @@ def test_channels_that_see_different_windows_are_not_told_apart(run):
     assert layer_table(model, SHAPE)["point"].receptive_field.size == (1, 1)
 
 
+def several_at_once(net, x):
+    y = net.point(x) + 0
+    torch._foreach_add_([y], [net.wide(x)])
+    return y
+
+
+def test_a_list_that_is_written_to_is_not_left_with_its_old_field():
+    model = Net(several_at_once, point=conv(2, 4, 1), wide=conv(2, 4, 5, padding=2))
+    with pytest.raises(ValueError, match=r"computes foreach_add, whose receptive field is not known here\.$"):
+        receptive_field(model, SHAPE, "")
+
+
 @pytest.mark.parametrize("run", [some_rows, every_second, turned, padded_by_hand])
 def test_in_place_on_a_part_of_a_map_is_refused(run):
     model = Net(run, point=conv(2, 4, 1), wide=conv(2, 4, 5, padding=2))
@@ -203,6 +215,7 @@ def windows(net, x):
 @pytest.mark.parametrize(
     ("model", "size", "stride"),
     [
+        (Net(lambda net, x: net.conv(x.mT).mT, conv=conv(2, 3, 3)), 3, 1),
         (Net(blocks, conv=conv(8, 4, 3, padding=1)), 6, 2),
         (Net(blocks_of_four, conv=conv(32, 4, 1)), 4, 4),
         (Net(focus, conv=conv(8, 4, 3)), 6, 2),
@@ -244,6 +257,7 @@ def test_values_are_followed_where_they_move(model, size, stride):
         Net(windows, mix=nn.Linear(2, 2)),
         Net(lambda net, x: x + windows(net, x), mix=nn.Linear(2, 2)),
         Net(lambda net, x: torch.var_mean(x, (1,), keepdim=True)[1]),
+        Net(lambda net, x: net.conv(x.transpose(2, 3)), conv=conv(2, 3, 3)),
     ],
 )
 def test_what_is_not_evenly_spaced_is_refused(model):
@@ -251,6 +265,20 @@ def test_what_is_not_evenly_spaced_is_refused(model):
         with pytest.raises(ValueError, match=r"^(Layer '\w+(\.\w+)*'|The model) [^\n]*\.$"):
             receptive_field(model, SHAPE, layer)
     layer_table(model, SHAPE)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda net, x: torch.view_as_complex(net.conv(x).view(1, 2, 16, 8, 2)).imag,
+        lambda net, x: net.conv(x).to(torch.complex64).real,
+    ],
+)
+def test_numbers_of_another_type_have_counts_and_no_field(run):
+    model = Net(run, conv=conv(2, 2, 1))
+    with pytest.raises(ValueError, match=r"^Layer '\w+' \(\w+\) computes view_as_\w+, whose receptive field"):
+        receptive_field(model, SHAPE, "")
+    assert layer_table(model, SHAPE).total.macs == counted(model)
 
 
 # --- Weights made from the image ------------------------------------------------------------------------------
@@ -451,6 +479,17 @@ def test_products_that_are_not_counted_are_refused(model, operation):
             (80, 5),
         ),
         (lambda net, x: x @ net.bias, {"bias": (16, 3)}, (48, 0)),
+        (lambda net, x: x * net.bias_scale, {"bias_scale": (2, 1, 1)}, (2, 0)),
+        (
+            lambda net, x: F.group_norm(x, 1, net.bias_gain, net.shift),
+            {"bias_gain": (2,), "shift": (2,)},
+            (2, 2),
+        ),
+        (
+            lambda net, x: F.linear(x, net.w * 0.1, net.bias * 0.1),
+            {"w": (5, 16), "bias": (5,)},
+            (80, 5),
+        ),
         (lambda net, x: F.conv2d(x, net.a * net.b), {"a": (3, 2, 1, 1), "b": (1, 2, 3, 3)}, (24, 0)),
     ],
 )

@@ -3,6 +3,8 @@
 import copy
 import functools
 import random
+import types
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -107,6 +109,17 @@ class InTuple(nn.Module):
         return x + self.state[0]
 
 
+class InNamespace(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cache = types.SimpleNamespace(grid=None)
+
+    def forward(self, x):
+        if self.cache.grid is None:
+            self.cache.grid = x + 1
+        return x * self.cache.grid
+
+
 class CachedMethod(nn.Module):
     @functools.lru_cache  # noqa: B019
     def ramp(self, size):
@@ -156,7 +169,9 @@ def test_tensors_in_tuples_stay(measure):
 
 
 @measures
-@pytest.mark.parametrize("cls", [OnClass, OnModule, Nested, InClosure, Cached, CachedMethod, OnAttribute])
+@pytest.mark.parametrize(
+    "cls", [OnClass, OnModule, Nested, InClosure, Cached, CachedMethod, OnAttribute, InNamespace]
+)
 def test_what_forward_keeps_is_not_spoilt(measure, cls):
     model = nn.Sequential(nn.Conv2d(3, 3, 3), cls())
     before = COUNT, dict(GRIDS), dict(OnClass.shared), OnAttribute.last
@@ -166,6 +181,50 @@ def test_what_forward_keeps_is_not_spoilt(measure, cls):
     OnClass.shared.clear()
     GRIDS.clear()
     OnAttribute.last = None
+
+
+Pair = namedtuple("Pair", "first second")
+
+
+class InPairAndArray(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pair, self.steps = Pair(torch.zeros(1), [torch.zeros(1)]), np.zeros(())
+
+    def forward(self, x):
+        self.pair.first.add_(1)
+        self.pair.second[0].add_(1)
+        self.steps += 1
+        return x + self.pair.first
+
+
+@measures
+def test_named_tuples_and_arrays_stay(measure):
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), InPairAndArray())
+    measure(model)
+    assert not model[1].pair.first.any() and not model[1].pair.second[0].any() and model[1].steps == 0
+
+
+class OutOfSight(nn.Module):
+    """What is not followed may keep a constant, and a training run afterwards differentiates through it."""
+
+    def __init__(self):
+        super().__init__()
+        self.slot = Slot()
+        self.slot.value = None
+
+    def forward(self, x):
+        if self.slot.value is None:
+            self.slot.value = torch.ones(x.shape[-1], device=x.device)
+        return x * self.slot.value
+
+
+@measures
+def test_constants_kept_out_of_sight_can_be_trained_with(measure):
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), OutOfSight(), nn.Conv2d(3, 1, 1))
+    measure(model)
+    model(torch.rand(1, *SHAPE)).sum().backward()
+    assert model[0].weight.grad.isfinite().all()
 
 
 class MaxNorm(nn.Conv2d):
