@@ -129,7 +129,7 @@ def _output_of(model: nn.Module, step: Step, images: Tensor) -> Tensor:
         try:
             model(images.clone())  # a copy, because a first layer may work in place
         except Reached:
-            return next(tensors_in(outputs[-1]))
+            return tensors_in(outputs[-1])[0]
         except Exception as error:
             whole = Step("", type(model).__name__)
             raise ValueError(sentence(error, whole, [tuple(images.shape)])) from error

@@ -6,7 +6,7 @@ operation outside of layers, and notes what the operations do to fields, multipl
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any
@@ -119,7 +119,7 @@ class Trace(TorchDispatchMode):
 
     def _stepped(self, step: Step, is_one: bool, run: Callable, args: tuple, kwargs: dict) -> Any:
         """What a layer or operation computes, or a module that holds some; the innermost is to blame for an error."""
-        given, outer = list(tensors_in((args, kwargs))), (self._place, self._step)
+        given, outer = tensors_in((args, kwargs)), (self._place, self._step)
         shapes = [tuple(t.shape) for t in given if self._of(t).sees]
         made = any(self._of(t).parameters for t in given)
         step.tracked, step.in_shape = bool(shapes), (shapes or [tuple(t.shape) for t in given] or [()])[0]
@@ -131,7 +131,7 @@ class Trace(TorchDispatchMode):
             raise
         finally:
             self._place, self._step = outer
-        if (output := next(tensors_in(result), None)) is None:
+        if (output := next(iter(tensors_in(result)), None)) is None:
             return result
         if is_one and not step.tracked and step.parameters and not made:
             step.tracked = True  # it works on constants with weights of its own
@@ -246,7 +246,9 @@ def _computed(func, op: ops.Operation, given: dict, tensors: list[Tensor], args:
                 raise ValueError(f"{name} must be at least {least}, got {min(given[name])}")
     if not any(t.is_meta for t in tensors):
         return func(*args, **kwargs)
-    key = None if op.is_view or (op.writes and not op.is_pointwise) else (func, *map(_key, given.values()))
+    key = (
+        None if op.is_view or (op.writes and not op.is_pointwise) else (id(func), *map(_key, given.values()))
+    )
     if key in _RESULTS:
         return given[op.writes] if op.writes else torch.empty_strided(**_RESULTS[key])
     if "device" in kwargs:
@@ -308,10 +310,9 @@ def sentence(error: Exception, step: Step, given: Collection[Shape]) -> str:
     )
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from tensors_in(item)
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+    return [tensor for item in items for tensor in tensors_in(item)]
