@@ -7,7 +7,6 @@ Source: torch's native_functions.yaml for names and arguments.
 
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -238,14 +237,21 @@ def _adaptive_windows(positions: int, outputs: int) -> list[tuple[int, int]]:
 
 
 def _adaptive(call: Call, axes: list[Axis]) -> Axis:
+    """Windows of equal size and step where they are; else the narrowest ones of one stride that hold them all."""
     (axis,), shape, out = axes, call.seen[0].shape, call.out.shape
     for dim in range(len(shape) - 2, len(shape)):
-        windows = _adaptive_windows(shape[dim], out[dim])
-        steps = {(right[0] - left[0], right[1] - left[1]) for left, right in pairwise(windows)}
-        if len(steps) == 1 and len({*(step := steps.pop())}) == 1:
-            axis = axis.window(dim, windows[0][1], step[0])
+        n, outputs, covers = shape[dim], out[dim], []
+        for step in {n // outputs, -(-n // outputs)}:
+            ends = [
+                (low - i * step, high - i * step)
+                for i, (low, high) in enumerate(_adaptive_windows(n, outputs))
+            ]
+            start = min(low for low, _ in ends)
+            covers.append((max(high for _, high in ends) - start, step, -start))
+        if outputs == 1 or (outputs > n > 1 and axis.steps[dim]):
+            axis = axis.summed({dim}, shape, None if outputs > 1 else 0)
         else:
-            axis = axis.summed({dim}, shape, None if steps else 0)
+            axis = axis.window(dim, *min(covers))
     return axis
 
 
