@@ -61,8 +61,7 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
         ):
             put(state)
         for holder, content in before:
-            if type(holder) not in _USUAL or holder or content:
-                _restore(holder, content)
+            _restore(holder, content)
 
 
 def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
@@ -101,8 +100,6 @@ def _names(code: Any) -> set[str]:
 
 
 def _content(holder: Any) -> Any:
-    if type(holder) in _USUAL:
-        return holder.copy()
     if isinstance(holder, CellType):
         return {"cell_contents": holder.cell_contents} if gc.get_referents(holder) else {}
     if isinstance(holder, _CACHE):
@@ -111,20 +108,21 @@ def _content(holder: Any) -> Any:
 
 
 def _restore(holder: Any, content: Any) -> None:
-    now, is_dict = _content(holder), isinstance(holder, dict)
+    is_dict = isinstance(holder, dict)
     if isinstance(holder, _CACHE):
-        if now != content:  # it may hold tensors without values
+        if _content(holder) != content:  # it may hold tensors without values
             holder.cache_clear()
     elif isinstance(holder, np.ndarray):
         if holder.flags.writeable:
             holder[...] = content
     elif isinstance(holder, (type, CellType)) or (is_dict and "__builtins__" in content):
+        now = _content(holder)
         for name in now.keys() - content.keys():  # one by one, since a module is never without its names
             (delitem if is_dict else delattr)(holder, name)
         for name in [name for name in content if name not in now or now[name] is not content[name]]:
             (setitem if is_dict else setattr)(holder, name, content[name])
-    else:
-        old, new = ([*some, *some.values()] if is_dict else [*some] for some in (content, now))
+    elif holder or content:
+        old, new = ([*some, *some.values()] if is_dict else [*some] for some in (content, holder))
         if len(old) != len(new) or not all(map(is_, old, new)):
             holder.clear()
             (holder.extend if isinstance(holder, list | deque) else holder.update)(content)
