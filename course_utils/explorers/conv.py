@@ -7,7 +7,7 @@ from math import log10, prod
 from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer, linear_layer
 from course_utils.words import memory, plural, shape, short
@@ -43,9 +43,6 @@ def describe(data: Values | None = None) -> Description:
     controls["padding"] = choice("padding", ("same", "valid", *range(12)), 0, slides=True)
     title = "A convolution: the pixels that each unit reads, the output's size, and the cost."
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
-
-
-conv_explorer = opener(describe)
 
 
 class Reach(NamedTuple):

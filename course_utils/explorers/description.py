@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 Values = Mapping[str, Any]  # what controls stand on by their names, or what was measured by its key
@@ -92,6 +93,7 @@ def opened(describe: Callable[[Values], Description], initial: Values, data: Val
     return Explorer(described, data, initial, described.prepare)
 
 
+@cache
 def opener(describe: Callable[[Values], Description]) -> Callable:
     """The function that a notebook calls to open what is described: its docstring is that of `describe`."""
 

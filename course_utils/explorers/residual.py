@@ -5,7 +5,7 @@ from itertools import product
 from math import ceil, floor, inf, log10
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Control, Description, Picture, Values, choice, opener, slider
+from course_utils.explorers.description import Control, Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
 
@@ -44,9 +44,6 @@ def describe(data: Values | None = None) -> Description:
     }
     title = "Activations and gradients in each layer of a residual network and its plain twin."
     return Description(title, controls, draw_signals, PRESETS, prepare=every_key())
-
-
-residual_explorer = opener(describe)
 
 
 def signal_keys(values: Values) -> tuple[str, str]:

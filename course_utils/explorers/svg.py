@@ -84,11 +84,9 @@ def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = Fals
     """Lines `pitch` pixels apart, the first with its baseline at `y`; `style` may be what _USUAL names."""
     style = {name: value for name, value in style.items() if value != _USUAL[name]}
     style["font_weight"] = "700" if bold else None
-    shared = style if len(lines) == 1 else {}  # else said once, around them
-    each = [
-        tag("text", escape(str(s)), x=x, y=y + i * pitch, **shared) for i, s in enumerate(lines) if str(s)
-    ]
-    return "".join(each) if shared else tag("g", "".join(each), **style)
+    own = style if len(lines) == 1 else {}  # else said once, around them
+    each = [tag("text", escape(str(s)), x=x, y=y + i * pitch, **own) for i, s in enumerate(lines) if str(s)]
+    return "".join(each) if own else tag("g", "".join(each), **style)
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str = "none", **style: object) -> str:
