@@ -83,16 +83,14 @@ class ImageSet:
         and `functools.partial(random_crop, padding=2)` fit as they are. Raises ValueError for a batch size below 1.
         """
         check_whole("batch_size", batch_size)
-        order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
-
-        def batch(start: int) -> tuple[Tensor, Tensor]:
-            rows = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
-            images, labels = (
-                v.index_select(0, rows) if shuffle else v[rows] for v in (self.images, self.labels)
-            )
-            return (images if augment is None else augment(images, generator=generator)), labels
-
-        return map(batch, range(0, len(self), batch_size))
+        places = [slice(start, start + batch_size) for start in range(0, len(self), batch_size)]
+        pairs = ((self.images[at], self.labels[at]) for at in places)
+        if shuffle:
+            order = torch.randperm(len(self), generator=generator).to(self.labels.device)
+            pairs = ((self.images.index_select(0, order[at]), self.labels[order[at]]) for at in places)
+        if augment is None:
+            return pairs
+        return ((augment(images, generator=generator), labels) for images, labels in pairs)
 
     def subset(self, which, *, balanced: bool = False, generator: Random = None) -> "ImageSet":
         """Part of the set: the first `which` images, or those at the indices (or the boolean mask) `which`.
@@ -121,10 +119,9 @@ class ImageSet:
 
     def _choose(self, count: int, balanced: bool, generator: Random) -> Tensor:
         order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
-        groups = [torch.arange(len(self))]
-        if balanced:
-            labels = self.labels.cpu()[order]
-            groups = [(labels == label).nonzero()[:, 0] for label in range(len(self.classes))]
+        classes = range(len(self.classes) if balanced else 1)
+        labels = self.labels.cpu()[order] * balanced  # else all images are in one group
+        groups = [(labels == label).nonzero()[:, 0] for label in classes]
         fewest = min(map(len, groups))
         each, rest = divmod(count, len(groups))
         if rest or not 0 <= each <= fewest:
@@ -337,10 +334,9 @@ def best_runs(table: str, **setting: str | int | float) -> list[dict[str, str | 
 
     `table` is one of `tools/long_runs.py`, such as "vgg_depth". Raises ValueError for a setting that was not run.
     """
-    by_rate: dict = {}
-    for row in read_csv(table):
-        if setting.items() <= row.items():
-            by_rate.setdefault(row["learning_rate"], []).append(row)
-    if not by_rate:
+    rows = [row for row in read_csv(table) if setting.items() <= row.items()]
+    if not rows:
         raise ValueError(f"{table} has no run of {setting}; its columns say what was varied.")
-    return min(by_rate.values(), key=lambda runs: fmean(run["validation_error"] for run in runs))
+    rates = dict.fromkeys(row["learning_rate"] for row in rows)
+    runs = [[row for row in rows if row["learning_rate"] == rate] for rate in rates]
+    return min(runs, key=lambda seeds: fmean(run["validation_error"] for run in seeds))
