@@ -25,16 +25,12 @@ def layer_signals(model: nn.Module, images: Tensor, targets: Tensor) -> Signals:
     images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
     """
     activations: list[Tensor] = []
-    watched = [model.relu, *(block.relu for block in _blocks(model))]
-    hooks = [relu.register_forward_hook(lambda _, __, out: activations.append(out)) for relu in watched]
-    try:
-        with unchanged(model), torch.enable_grad():
-            device = model.conv1.weight.device
-            loss = F.cross_entropy(model.train()(images.to(device)), targets.to(device))
-            gradients = torch.autograd.grad(loss, [layer.weight for layer in main_path(model)])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with unchanged(model), torch.enable_grad(), ExitStack() as hooks:
+        for relu in (model.relu, *(block.relu for block in _blocks(model))):
+            hooks.enter_context(relu.register_forward_hook(lambda _, __, out: activations.append(out)))
+        device = model.conv1.weight.device
+        loss = F.cross_entropy(model.train()(images.to(device)), targets.to(device))
+        gradients = torch.autograd.grad(loss, [layer.weight for layer in main_path(model)])
     sizes = [norm / a.numel() ** 0.5 for norm, a in zip(_norms(activations), activations, strict=True)]
     return Signals(tuple(sizes), tuple(_norms(gradients)), loss.item())
 

@@ -211,13 +211,12 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     device = _device_of(model)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
-        with unchanged(model), torch.inference_mode(), others_go_on():
+        with unchanged(model), torch.no_grad(), others_go_on():
             model.eval()
             batches = tqdm(list(images.batches(batch_size)), **options)
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
         raise ValueError(_why(error, model, images.images.dtype)) from error
-    logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
     targets = images.labels.cpu()
     errors = topk_errors(logits, targets, ks)  # first, since it says what does not fit
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
@@ -240,8 +239,7 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
             if not math.isfinite(step_loss):
                 history.stopped = _divergence(step_loss, history, rate, images)
                 return
-            for optimiser in optimisers:
-                optimiser.zero_grad()
+            model.zero_grad()
             value.backward()
             for optimiser in optimisers:
                 for group in optimiser.param_groups:
