@@ -43,13 +43,7 @@ class _TooLong(BaseException):
 
 
 def check(
-    function: Callable,
-    *arguments,
-    expected,
-    mistakes: Mapping | None = None,
-    tolerance=1e-5,
-    seconds=5.0,
-    **keywords,
+    function, *arguments, expected, mistakes: Mapping | None = None, tolerance=1e-5, seconds=5.0, **keywords
 ) -> None:
     """Pass where `function(*arguments, **keywords)` gives `expected`; else raise WrongAnswer in words.
 
@@ -192,9 +186,7 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
 
 def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
     # What gives the right value here would explain nothing.
-    fitting = [
-        s for s, value in (mistakes or {}).items() if _equal(got, value) and not _equal(expected, value)
-    ]
+    fitting = [s for s, v in (mistakes or {}).items() if _equal(got, v) and not _equal(expected, v)]
     return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
 
 

@@ -411,8 +411,7 @@ def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict
     count, channels, height, width = tiles.shape
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    framed = torch.full((rows * columns, channels, height + 1, width + 1), math.nan)
-    framed[:count, :, :height, :width] = tiles
+    framed = torch.nn.functional.pad(tiles, (0, 1, 0, 1, 0, 0, 0, rows * columns - count), value=math.nan)
     canvas = framed.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     picture = canvas[:-1, :-1].numpy()
     ax = ax or plt.subplots(figsize=(7.5, 0.3 + 7.5 * picture.shape[0] / picture.shape[1]))[1]
