@@ -12,8 +12,7 @@ Values = Mapping[str, Any]  # what controls stand on by their names, or what was
 class Picture:
     """What a drawing function returns: SVG text, and the numbers behind it.
 
-    `limits` are a slider's highest value or a dropdown's options where they depend on other controls; the function
-    itself must cope with a value that lies outside.
+    `limits` are a slider's highest value or a dropdown's options where other controls decide; `draw` takes others too.
     """
 
     svg: str
@@ -39,12 +38,11 @@ class Control:
 class Description:
     """An explorer: what it is called, its controls, its presets, and `draw(values, data)`.
 
-    `values` maps the controls' names to their values, `data` keys to what torch has measured (see `measured`).
-    `draw` depends on these alone and raises nothing but ValueError; a picture that would say more with a key that
-    is missing names it in its state as `waiting`. Where one control takes others along, `follow(before, values,
-    moved, data)` returns the values to take once the controls in `moved` were moved; what else it returns is its
-    memory, which comes back in `before`, empty at first. `play` names a slider that moves by itself when asked to,
-    `prepare` the keys that an idle kernel looks up before a reader asks for them.
+    `values` maps the controls' names to their values, `data` keys to what torch has measured (see `measured`). `draw`
+    depends on these alone and raises nothing but ValueError; a picture that would say more with a missing key names it
+    in its state as `waiting`. Where one control takes others along, `follow(before, values, moved, data)` returns the
+    values to take once the controls in `moved` were moved; what else it returns is its memory and comes back in
+    `before`, empty at first. `play` names a slider that can move by itself, `prepare` what an idle kernel looks up.
     """
 
     title: str
@@ -78,8 +76,7 @@ class Measured(dict):
     def __missing__(self, key: str) -> Any:
         from course_utils.explorers.measured import measure  # torch, which most pictures can do without
 
-        self[key] = measure(key)
-        return self[key]
+        return self.setdefault(key, measure(key))
 
 
 MEASURED = Measured()
@@ -103,5 +100,5 @@ def opener(describe: Callable[[Values], Description]) -> Callable:
     explorer.__name__ = explorer.__qualname__ = describe.__module__.rpartition(".")[2] + "_explorer"
     raised = "Raises ValueError for a name or value that the controls do not offer."
     explorer.__doc__ = f"{describe.__doc__.rstrip()}\n    {raised}\n    "
-    explorer.__module__ = describe.__module__
+    explorer.__module__ = "course_utils.explorers"
     return explorer

@@ -133,8 +133,7 @@ def model_of(name: str, effective: str) -> nn.Module:
         model = FIELD_BUILD[name]()
         for layer in model.modules() if name == _CLASSIFIER else ():
             getattr(layer, "reset_parameters", lambda: None)()
-        # Fresh statistics would normalise nothing, and the skips would be drowned or would drown the rest.
-        four = [*photos().values()][:4]
+        four = [*photos().values()][:4]  # fresh statistics normalise nothing: skips drown, or drown the rest
         update_bn([torch.stack([data.preprocess(photo.image, SIZE) for photo in four])], model)
     return model.eval().requires_grad_(False)
 
@@ -177,9 +176,8 @@ def _signals(depth: str, skip: str, norm: str, scale: str, seed: str) -> dict[st
         torch.manual_seed(int(seed))
         model = models.resnet_cifar(int(depth), in_channels=1, **options)
     model.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        for layer in main_path(model):
-            layer.weight.mul_(float(scale))
+    for layer in main_path(model):
+        layer.weight.data *= float(scale)
     found = layer_signals(model, *_images())
     # Five digits: three are shown, and the rest would double what a site sends.
     sizes = {name: [float(f"{v:.5g}") for v in getattr(found, name)] for name in ("activations", "gradients")}

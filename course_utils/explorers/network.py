@@ -47,8 +47,7 @@ def describe(data: Values | None = None) -> Description:
     """
     controls = {
         "network": choice("network", NETWORKS, "AlexNet"),
-        # A table of a new size may take 50 ms where none is prepared.
-        "input_size": choice("input size", SIZES, 227, slides=True, at_rest=True),
+        "input_size": choice("input size", SIZES, 227, slides=True, at_rest=True),  # a new table takes 50 ms
         "rows": choice("rows", ROWS, "blocks"),
         "scale": choice("bars", _SCALES, "log"),
         "layer": slider("selected row", 0, 0, 23),

@@ -20,10 +20,8 @@ RAISED = "var(--jp-layout-color2, #eeeeee)"
 LINE = "var(--jp-border-color1, #bdbdbd)"
 FAINT = "var(--jp-border-color2, #e0e0e0)"
 FONT = "var(--jp-ui-font-family, 'DejaVu Sans', sans-serif)"
-# Not black, which a dark theme would swallow.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
-    COLOURS[name] for name in ("blue", "orange", "green", "vermilion", "purple", "sky")
-)
+BLUE, ORANGE, GREEN = COLOURS["blue"], COLOURS["orange"], COLOURS["green"]
+VERMILION, PURPLE, SKY = COLOURS["vermilion"], COLOURS["purple"], COLOURS["sky"]  # dark themes hide black
 
 SIZE = 14  # of text in a picture; no text is smaller
 SMALLEST = 11  # pixels on the screen that no text goes below
