@@ -1,7 +1,7 @@
 """What flows through a network while it trains, measured without leaving a trace in it."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -60,17 +60,15 @@ def remember(model: nn.Module) -> Callable[[], None]:
     return put_back
 
 
-@contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
+def unchanged(model: nn.Module) -> ExitStack:
     """Whatever happens inside, the modules' modes and the buffers are afterwards what they were."""
-    with ExitStack() as stack:
-        stack.callback(remember(model))
-        yield
+    afterwards = ExitStack()
+    afterwards.callback(remember(model))
+    return afterwards
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:
-    # A deleted block has left its shortcut, which is no block.
-    return [block for block in model.blocks if hasattr(block, "residual")]
+    return [block for block in model.blocks if hasattr(block, "residual")]  # a deleted one left its shortcut
 
 
 def _norms(tensors: Iterable[Tensor]) -> list[float]:

@@ -21,9 +21,8 @@ class Interrupted(KeyboardInterrupt):
 
 def best_device() -> torch.device:
     """CUDA or Apple's MPS where torch finds one, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(kind)
 
 
 def side_by_side(run: Callable, cases: Iterable[tuple], desc="networks", at_once: int | None = None) -> list:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain, count, islice
 from numbers import Integral, Real
 
@@ -158,8 +157,8 @@ def fit(
     """
     _check_settings(locals())
     _check_parts(model, train, test, optimiser)
-    smoothed = partial(F.cross_entropy, label_smoothing=label_smoothing)
-    loss = loss or (lambda outputs, targets: smoothed(_logits(outputs).float(), targets))
+    entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    loss = loss or (lambda outputs, targets: entropy(_logits(outputs).float(), targets))
     generator = torch.Generator().manual_seed(int(seed))  # NumPy's integers it refuses
     steps_per_epoch = math.ceil(len(train) / batch_size)
     steps = max(1, round(epochs * steps_per_epoch))
@@ -254,8 +253,7 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
             if bar.update():
                 _show(bar, history)
         history.train_errors.append(wrong.item() / (history.images - before))
-        # Other buffers may be masks of -inf.
-        measured = [value for name, value in model.named_buffers() if "running_" in name]
+        measured = [b for name, b in model.named_buffers() if "running_" in name]  # others may be -inf masks
         if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *measured)):
             history.stopped = _divergence(math.nan, history, rate, images)
     finally:
@@ -377,8 +375,7 @@ def _check_given(model: nn.Module, name: str, images: ImageSet) -> None:
         raise ValueError(f"there is no image in {name}; got an empty ImageSet")
     broken = (~images.images.isfinite()).flatten(1).any(dim=1).nonzero()
     if len(broken):
-        where = f"image {int(broken[0])} of {name}"
-        raise ValueError(f"pixels are finite numbers; got NaN or infinity in {where}")
+        raise ValueError(f"pixels are finite numbers; got NaN or infinity in image {broken[0, 0]} of {name}")
 
 
 def _check_logits(logits: Tensor, count: int, classes: int) -> None:
