@@ -4,7 +4,7 @@ import csv
 import gzip
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -31,7 +31,7 @@ FASHION_MNIST_MD5 = {  # published with the data set (Xiao, Rasul & Vollgraf 201
 }
 CURE = "get them back by `git checkout -- data` in a clone, or set COURSE_DATA to the folder `data` of one."
 
-Augment, Random = Callable[..., Tensor], torch.Generator | None
+Augment, RNG = Callable[..., Tensor], torch.Generator | None
 
 
 def data_folder() -> Path:
@@ -73,10 +73,8 @@ class ImageSet:
         size = "x".join(map(str, self.images.shape[1:]))
         return f"ImageSet({len(self):,} images of {size}, {len(self.classes)} classes)"
 
-    def batches(
-        self, batch_size: int, shuffle=False, generator: Random = None, augment: Augment | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pairs (images, labels) until every image was given once; the last batch may be short.
+    def batches(self, batch_size: int, shuffle=False, generator: RNG = None, augment: Augment | None = None):
+        """An iterator of pairs (images, labels) until every image was given once; the last batch may be short.
 
         Without shuffle a batch is a view of the set: do not write to it. `generator`, on the CPU, decides order and
         augmentation; `augment` is called with each batch as `augment(images, generator=generator)`, so `random_flip`
@@ -92,7 +90,7 @@ class ImageSet:
             return pairs
         return ((augment(images, generator=generator), labels) for images, labels in pairs)
 
-    def subset(self, which, *, balanced: bool = False, generator: Random = None) -> "ImageSet":
+    def subset(self, which, *, balanced: bool = False, generator: RNG = None) -> "ImageSet":
         """Part of the set: the first `which` images, or those at the indices (or the boolean mask) `which`.
 
         For a number, a generator draws them at random instead of from the front, and `balanced=True` takes as many
@@ -117,7 +115,7 @@ class ImageSet:
             raise ValueError(f"a subset takes {allowed}, not {' '.join(repr(which).split()):.60}.")
         return torch.from_numpy(rows)
 
-    def _choose(self, count: int, balanced: bool, generator: Random) -> Tensor:
+    def _choose(self, count: int, balanced: bool, generator: RNG) -> Tensor:
         order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
         classes = range(len(self.classes) if balanced else 1)
         labels = self.labels.cpu()[order] * balanced  # else all images are in one group
@@ -188,7 +186,7 @@ def _read_idx(name: str, header_bytes: int) -> Tensor:
     return torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8, offset=header_bytes)
 
 
-def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tensor:
+def random_crop(images: Tensor, padding: int, generator: RNG = None) -> Tensor:
     """Shift each image of [N, C, H, W] by up to `padding` pixels each way, its edge pixels repeated beyond.
 
     Raises ValueError for a negative padding.
@@ -205,7 +203,7 @@ def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tenso
     return images.flatten(2).gather(2, positions).view(images.shape)
 
 
-def random_flip(images: Tensor, generator: Random = None) -> Tensor:
+def random_flip(images: Tensor, generator: RNG = None) -> Tensor:
     """Mirror each image of [N, C, H, W] left to right with probability one half (Krizhevsky 2012, section 4.1)."""
     _check_images(images)
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
@@ -218,9 +216,7 @@ def rgb_covariance(images: Tensor) -> Tensor:
     return torch.cov(images.transpose(0, 1).flatten(1))
 
 
-def pca_lighting(
-    images: Tensor, covariance: Tensor | None = None, generator: Random = None, std=0.1
-) -> Tensor:
+def pca_lighting(images: Tensor, covariance: Tensor | None = None, generator: RNG = None, std=0.1) -> Tensor:
     """Add to each image one colour, drawn along the principal axes of the colours of a data set.
 
     images: [N, 3, H, W], pixels 0 to 1 and not yet normalised: an eigenvalue is a variance, so the size of the

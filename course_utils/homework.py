@@ -192,10 +192,8 @@ def _matching(got: object, mistakes: Mapping[str, object] | None, expected: obje
 
 def _equal(one: object, other: object) -> bool:
     other = _plain(other)
-    if isinstance(one, Integral) and isinstance(other, Integral):
-        return one == other
-    both_numbers = isinstance(one, Real) and isinstance(other, Real)
-    return _same(one, float(other) if both_numbers else other, 1e-5)
+    fraction = isinstance(one, Real) and not isinstance(one, Integral)
+    return _same(one, float(other) if fraction and isinstance(other, Integral) else other, 1e-5)
 
 
 def _wrong_kind(got: object, wanted: object) -> str:

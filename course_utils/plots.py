@@ -316,8 +316,7 @@ def plot_seeds(results: Mapping[str, Sequence[float]], *, percent=True, ax: Axes
         mean, spread = scale * values.mean(), scale * values.std(ddof=1)
         labels.append(f"{name}\n{mean:.{digits}f} ± {spread:.{digits}f}{' %' if percent else ''}")
     ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.5, -0.5)
-    ax.set_xlabel("test error")
+    ax.set(ylim=(len(labels) - 0.5, -0.5), xlabel="test error")
     if percent:
         ax.xaxis.set_major_formatter(PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # PERCENT would round ticks at quarters
@@ -415,8 +414,7 @@ def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict
     canvas = framed.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     picture = canvas[:-1, :-1].numpy()
     ax = ax or plt.subplots(figsize=(7.5, 0.3 + 7.5 * picture.shape[0] / picture.shape[1]))[1]
-    grey = np.ma.masked_invalid(picture[:, :, 0])
-    ax.imshow(grey if channels == 1 else np.nan_to_num(picture, nan=1.0), **style)
+    ax.imshow(picture if channels == 1 else np.nan_to_num(picture, nan=1.0), **style)
     ax.set_title(title)
     ax.axis("off")
     told = f"{words.plural(count, what)} of {height} x {width} as tiles{': ' + title if title else ''}"
