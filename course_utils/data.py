@@ -80,7 +80,7 @@ class ImageSet:
         augmentation; `augment` is called with each batch as `augment(images, generator=generator)`, so `random_flip`
         and `functools.partial(random_crop, padding=2)` fit as they are. Raises ValueError for a batch size below 1.
         """
-        check_whole("batch_size", batch_size)
+        check_whole(batch_size=batch_size)
         places = [slice(start, start + batch_size) for start in range(0, len(self), batch_size)]
         pairs = ((self.images[at], self.labels[at]) for at in places)
         if shuffle:
@@ -96,12 +96,11 @@ class ImageSet:
         For a number, a generator draws them at random instead of from the front, and `balanced=True` takes as many
         of each class. Raises ValueError where there are not enough images, or not as many can be of each class.
         """
-        if isinstance(which, Integral) and not isinstance(which, bool):
-            rows = self._choose(which, balanced, generator).to(self.labels.device)
-        elif balanced or generator is not None:
+        counted = isinstance(which, Integral) and not isinstance(which, bool)
+        if not counted and (balanced or generator is not None):
             raise ValueError("balanced and generator choose images for a number, not for given indices.")
-        else:
-            rows = self._rows(which).to(self.labels.device)
+        rows = self._choose(which, balanced, generator) if counted else self._rows(which)
+        rows = rows.to(self.labels.device)
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def _rows(self, which: Sequence[int] | Tensor) -> Tensor:
@@ -193,7 +192,7 @@ def random_crop(images: Tensor, padding: int, generator: RNG = None) -> Tensor:
     Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
     _check_images(images)
-    check_whole("padding", padding, 0)
+    check_whole(0, padding=padding)
     count, channels, height, width = images.shape
     shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
     rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
@@ -242,7 +241,7 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
     from torchvision.transforms.functional import ten_crop as crops  # slow to import, so only when asked for
 
     _check_images(images)
-    check_whole("size", size)
+    check_whole(size=size)
     if size > min(images.shape[2:]):
         raise ValueError(f"a crop of {size} pixels does not fit images of {list(images.shape[2:])} pixels.")
     return torch.stack(crops(images, size), dim=1)
@@ -284,7 +283,7 @@ def preprocess(image: Image.Image, size: int = 224) -> Tensor:
     """
     from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
 
-    check_whole("size", size)
+    check_whole(size=size)
     image = as_rgb(image)
     width, height = image.size
     left, top = (max(0, side - LONGEST * min(image.size)) // 2 for side in image.size)

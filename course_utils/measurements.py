@@ -1,6 +1,6 @@
 """What flows through a network while it trains, measured without leaving a trace in it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -41,8 +41,8 @@ def main_path(model: nn.Module) -> list[nn.Conv2d]:
     return [model.conv1, *(child for name, child in children if name.startswith("conv"))]
 
 
-def remember(model: nn.Module) -> Callable[[], None]:
-    """A function that gives each module its mode back, and each buffer (batch norm's statistics) its values."""
+def unchanged(model: nn.Module) -> ExitStack:
+    """Afterwards the modules' modes and the buffers (batch norm's statistics) are what they were, whatever happens."""
     modes = [(module, module.training) for module in model.modules()]
     held = [(module._buffers, dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
@@ -57,13 +57,8 @@ def remember(model: nn.Module) -> Callable[[], None]:
             if not (buffer.is_meta or torch.equal(buffer, before)):
                 buffer.copy_(before)
 
-    return put_back
-
-
-def unchanged(model: nn.Module) -> ExitStack:
-    """Whatever happens inside, the modules' modes and the buffers are afterwards what they were."""
     afterwards = ExitStack()
-    afterwards.callback(remember(model))
+    afterwards.callback(put_back)
     return afterwards
 
 

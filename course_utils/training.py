@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from tqdm.auto import tqdm
 
 from course_utils.data import Augment, ImageSet
-from course_utils.measurements import remember, unchanged
+from course_utils.measurements import unchanged
 from course_utils.metrics import checked_ks, topk_errors
 from course_utils.muon import Muon
 from course_utils.side_by_side import Interrupted, best_device, end_if_stopped, others_go_on
@@ -168,7 +168,7 @@ def fit(
     history = model.history = History()
     name = f"{type(model).__name__}, {plural(sum(p.numel() for p in model.parameters()), 'parameter')}"
     bar = tqdm(total=steps, disable=not progress, desc=name, unit="step")
-    put_back = remember(model)
+    as_it_was = unchanged(model)
     try:
         with _lent(model, device or best_device()), torch.random.fork_rng(), bar:
             torch.manual_seed(seed)
@@ -190,7 +190,7 @@ def fit(
     except Exception as error:
         why = _why(error, model, train.images.dtype)
         if not history.losses:
-            put_back()
+            as_it_was.close()
             raise ValueError(f"no step of training could be taken: {why}") from error
         history.stopped = f"Stopped after {len(history.losses)} of {steps} steps: {why}"
     if history.stopped:
@@ -231,8 +231,10 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
             end_if_stopped()
             targets = targets.to(device)
             outputs = model(_on(device, images))
-            if not history.losses:
-                _check_logits(_logits(outputs), len(targets), classes)
+            scores = _logits(outputs).detach()
+            if scores.ndim != 2 or len(scores) != len(targets) or scores.shape[1] < classes:
+                needed = f"the images need logits [{len(targets)}, {classes} classes or more]"
+                raise ValueError(f"{needed}; the model gives {list(scores.shape)}")
             value = loss(outputs, targets)
             step_loss = value.item()
             if not math.isfinite(step_loss):
@@ -246,7 +248,6 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
                 optimiser.step()
             history.losses.append(step_loss)
             history.learning_rates.append(rate)
-            scores = _logits(outputs).detach()
             at_least = (scores >= scores.gather(1, targets[:, None])).sum(dim=1)
             wrong += (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
             history.images += len(targets)
@@ -376,9 +377,3 @@ def _check_given(model: nn.Module, name: str, images: ImageSet) -> None:
     broken = (~images.images.isfinite()).flatten(1).any(dim=1).nonzero()
     if len(broken):
         raise ValueError(f"pixels are finite numbers; got NaN or infinity in image {broken[0, 0]} of {name}")
-
-
-def _check_logits(logits: Tensor, count: int, classes: int) -> None:
-    if logits.ndim != 2 or len(logits) != count or logits.shape[1] < classes:
-        wanted = f"[{count}, {classes} classes or more]"
-        raise ValueError(f"the images need logits {wanted}; the model gives {list(logits.shape)}")

@@ -46,15 +46,6 @@ def num(value: object) -> object:
 
 
 @cache
-def font_files() -> tuple[str, str]:
-    """matplotlib's DejaVu Sans, regular and bold: the same picture whatever fonts a machine has."""
-    import matplotlib
-
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return str(folder / "DejaVuSans.ttf"), str(folder / "DejaVuSans-Bold.ttf")
-
-
-@cache
 def advances(bold: bool) -> dict[str, float]:
     """How wide characters are at font size 1; those with an accent are as wide as without, or stand for themselves."""
     tables = json.loads(Path(__file__).with_name("widths.json").read_text(encoding="utf-8"))
@@ -144,11 +135,13 @@ def document(width: float, height: float, title: str, *body: str) -> str:
 
 
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:
-    """The picture as PNG, `width` pixels wide, on a white background and with fonts that travel with us."""
+    """The picture as PNG, `width` pixels wide, on white, in matplotlib's font whatever fonts a machine has."""
+    from matplotlib import get_data_path
     from resvg_py import svg_to_bytes
 
     name = "DejaVu Sans"
     theme = {"--jp-ui-font-family": name, **(theme or {})}
     coloured = _VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg)
-    fonts = {"font_files": list(font_files()), "font_family": name, "sans_serif_family": name}
+    files = [f"{get_data_path()}/fonts/ttf/DejaVuSans{weight}.ttf" for weight in ("", "-Bold")]
+    fonts = {"font_files": files, "font_family": name, "sans_serif_family": name}
     return svg_to_bytes(coloured, width=width, background=background, skip_system_fonts=True, **fonts)

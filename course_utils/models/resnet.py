@@ -139,7 +139,11 @@ class ResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
         self.min_size = smallest_size([self.conv1])  # all other layers pad
-        self.apply(_initialise)
+        for layer in self.modules():  # section 3.4: as in He et al. 2015; fan_out is torchvision's choice
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels, self.min_size, "ResNet")
@@ -255,10 +259,3 @@ def _changes_shape(block: nn.Module) -> bool:
     if not isinstance(block, Block):
         return not isinstance(block, nn.Identity)
     return block.stride != 1 or block.conv1.in_channels != block.expansion * block.conv1.out_channels
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):  # section 3.4: as in He et al. 2015; fan_out is torchvision's choice
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
