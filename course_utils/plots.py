@@ -14,7 +14,6 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from cycler import cycler
 from IPython import get_ipython
 from IPython.display import Markdown
 from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ _INSTALLED = set(fontManager.get_font_names())
 plt.rc("font", family=["DejaVu Sans", *(name for name in _KOREAN.split(", ") if name in _INSTALLED)])
 plt.rc("figure", figsize=(7.5, 3.6), dpi=110)
 plt.rc("figure.constrained_layout", use=True)
-plt.rc("axes", titlesize=11, axisbelow=True, prop_cycle=cycler(color=list(COLOURS.values())))
+plt.rc("axes", titlesize=11, axisbelow=True, prop_cycle=plt.cycler(color=list(COLOURS.values())))
 plt.rc("axes.spines", top=False, right=False)
 plt.rc("grid", color="#DDDDDD")
 plt.rc("legend", frameon=False)

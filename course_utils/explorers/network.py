@@ -62,11 +62,6 @@ def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) 
     return {**values, "input_size": NETWORKS[values["network"]].size if alone else values["input_size"]}
 
 
-def table_key(values: Values) -> str:
-    """The key of the table that a setting shows."""
-    return f"table/{values['network']}/{values['input_size']}/{values['rows']}"
-
-
 def every_key() -> Iterator[str]:
     """The keys of all tables that the menus can ask for."""
     return (f"table/{network}/{size}/{rows}" for network, size, rows in product(NETWORKS, SIZES, ROWS))
@@ -80,7 +75,8 @@ def _read_row(row: Sequence[Any]) -> LayerRow:
 
 def draw_network(values: Values, data: Values) -> Picture:
     """The picture of one setting; raises ValueError for a size that the network does not take."""
-    name, side, found = values["network"], values["input_size"], data[table_key(values)]
+    name, side = values["network"], values["input_size"]
+    found = data[f"table/{name}/{side}/{values['rows']}"]
     if "refused" in found:
         raise ValueError(found["refused"])
     rows, names, total = tuple(map(_read_row, found["rows"])), found["names"], found["total"]
