@@ -202,10 +202,9 @@ def _wrong_kind(got: object, wanted: object) -> str:
     fraction = isinstance(got, Real) and not isinstance(got, Integral)
     if isinstance(wanted, Integral) and fraction and (got == wanted or got % 1):
         return "\nA whole number is wanted, an int: // divides and rounds down, int(...) cuts off."
-    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
-        return f"\nA tensor is wanted; this is of type {type(got).__name__}."
-    if isinstance(wanted, Real) and not isinstance(got, Real):
-        return f"\nOne number is wanted; this is of type {type(got).__name__}."
+    for kind, words in ((Tensor, "A tensor"), (Real, "One number")):
+        if isinstance(wanted, kind) and not isinstance(got, kind):
+            return f"\n{words} is wanted; this is of type {type(got).__name__}."
     return ""
 
 

@@ -145,9 +145,9 @@ class _Frame(NamedTuple):
 
     def box(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[float, ...]:
         """x, y, width and height of these pixels (first, end), cut off at the rim."""
-        cell, edges = self.side / self.cells, ((rows, self.top), (columns, self.left))
-        inside = ([min(max(n - start, 0), self.cells) for n in ends] for ends, start in edges)
-        (top, bottom), (left, right) = inside
+        cell, most = self.side / self.cells, self.cells
+        top, bottom = (min(max(row - self.top, 0), most) for row in rows)
+        left, right = (min(max(column - self.left, 0), most) for column in columns)
         return self.x + left * cell, self.y + top * cell, (right - left) * cell, (bottom - top) * cell
 
     def window(self, state: dict[str, Any]) -> tuple[float, ...]:
