@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Signals:
+class Signals(NamedTuple):
     """For each convolution, what it hands on (root mean square, behind addition and ReLU) and its gradient's norm."""
 
     activations: tuple[float, ...]

@@ -1,15 +1,13 @@
 """What an explorer is before JupyterLab or a web page shows it, in plain Python: controls, and a pure function."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 Values = Mapping[str, Any]  # what controls stand on by their names, or what was measured by its key
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """What a drawing function returns: SVG text, and the numbers behind it.
 
     `limits` are a slider's highest value or a dropdown's options where other controls decide; `draw` takes others too.
@@ -17,11 +15,10 @@ class Picture:
 
     svg: str
     state: dict[str, Any]
-    limits: dict[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Control:
+class Control(NamedTuple):
     """A "slider" or "switch", or a "choice" or "choice_slider" of (words, value) `options`; `at_rest`: once let go."""
 
     kind: str
@@ -34,8 +31,7 @@ class Control:
     at_rest: bool = False
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(NamedTuple):
     """An explorer: what it is called, its controls, its presets, and `draw(values, data)`.
 
     `values` maps the controls' names to their values, `data` keys to what torch has measured (see `measured`). `draw`
@@ -48,7 +44,7 @@ class Description:
     title: str
     controls: Mapping[str, Control]
     draw: Callable[[Values, Values], Picture]
-    presets: Mapping[str, Values] = field(default_factory=dict)
+    presets: Mapping[str, Values] = {}
     follow: Callable[..., dict[str, Any]] = lambda before, values, moved, data: dict(values)
     play: str = ""
     prepare: Iterable[str] = ()
