@@ -116,9 +116,8 @@ class ImageSet:
 
     def _choose(self, count: int, balanced: bool, generator: RNG) -> Tensor:
         order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
-        classes = range(len(self.classes) if balanced else 1)
         labels = self.labels.cpu()[order] * balanced  # else all images are in one group
-        groups = [(labels == label).nonzero()[:, 0] for label in classes]
+        groups = [(labels == label).nonzero()[:, 0] for label in range(len(self.classes) if balanced else 1)]
         fewest = min(map(len, groups))
         each, rest = divmod(count, len(groups))
         if rest or not 0 <= each <= fewest:

@@ -49,11 +49,6 @@ class Description(NamedTuple):
     play: str = ""
     prepare: Iterable[str] = ()
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """What the controls stand on at first."""
-        return {name: control.value for name, control in self.controls.items()}
-
 
 def slider(label: str, value: float, low: float, high: float, step: float = 1) -> Control:
     """A slider of whole numbers, or of floats where one of the numbers is a float."""
