@@ -41,7 +41,7 @@ def main_path(model: nn.Module) -> list[nn.Conv2d]:
 
 
 def unchanged(model: nn.Module) -> ExitStack:
-    """Afterwards the modules' modes and the buffers (batch norm's statistics) are what they were, whatever happens."""
+    """Afterwards modes and buffers (batch norm's statistics) are what they were, whatever happens inside."""
     modes = [(module, module.training) for module in model.modules()]
     held = [(module._buffers, dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]

@@ -135,7 +135,7 @@ def document(width: float, height: float, title: str, *body: str) -> str:
 
 
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:
-    """The picture as PNG, `width` pixels wide, on white, in matplotlib's font whatever fonts a machine has."""
+    """The picture as PNG, `width` pixels wide, on white, in matplotlib's font on every machine."""
     from matplotlib import get_data_path
     from resvg_py import svg_to_bytes
 
