@@ -9,7 +9,3 @@ def __getattr__(name: str):
     if name in __all__:
         return import_module(f"course_utils.{name}")
     raise AttributeError(f"module 'course_utils' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

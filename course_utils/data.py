@@ -4,7 +4,7 @@ import csv
 import gzip
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -31,7 +31,7 @@ FASHION_MNIST_MD5 = {  # published with the data set (Xiao, Rasul & Vollgraf 201
 }
 CURE = "get them back by `git checkout -- data` in a clone, or set COURSE_DATA to the folder `data` of one."
 
-Augment, Random = Callable[..., Tensor], torch.Generator | None
+Augment, RNG = Callable[..., Tensor], torch.Generator | None
 
 
 def data_folder() -> Path:
@@ -73,39 +73,34 @@ class ImageSet:
         size = "x".join(map(str, self.images.shape[1:]))
         return f"ImageSet({len(self):,} images of {size}, {len(self.classes)} classes)"
 
-    def batches(
-        self, batch_size: int, shuffle=False, generator: Random = None, augment: Augment | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pairs (images, labels) until every image was given once; the last batch may be short.
+    def batches(self, batch_size: int, shuffle=False, generator: RNG = None, augment: Augment | None = None):
+        """An iterator of pairs (images, labels) until every image was given once; the last batch may be short.
 
         Without shuffle a batch is a view of the set: do not write to it. `generator`, on the CPU, decides order and
         augmentation; `augment` is called with each batch as `augment(images, generator=generator)`, so `random_flip`
         and `functools.partial(random_crop, padding=2)` fit as they are. Raises ValueError for a batch size below 1.
         """
-        check_whole("batch_size", batch_size)
-        order = torch.randperm(len(self), generator=generator).to(self.labels.device) if shuffle else None
+        check_whole(batch_size=batch_size)
+        places = [slice(start, start + batch_size) for start in range(0, len(self), batch_size)]
+        pairs = ((self.images[at], self.labels[at]) for at in places)
+        if shuffle:
+            order = torch.randperm(len(self), generator=generator).to(self.labels.device)
+            pairs = ((self.images.index_select(0, order[at]), self.labels[order[at]]) for at in places)
+        if augment is None:
+            return pairs
+        return ((augment(images, generator=generator), labels) for images, labels in pairs)
 
-        def batch(start: int) -> tuple[Tensor, Tensor]:
-            rows = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
-            images, labels = (
-                v.index_select(0, rows) if shuffle else v[rows] for v in (self.images, self.labels)
-            )
-            return (images if augment is None else augment(images, generator=generator)), labels
-
-        return map(batch, range(0, len(self), batch_size))
-
-    def subset(self, which, *, balanced: bool = False, generator: Random = None) -> "ImageSet":
+    def subset(self, which, *, balanced: bool = False, generator: RNG = None) -> "ImageSet":
         """Part of the set: the first `which` images, or those at the indices (or the boolean mask) `which`.
 
         For a number, a generator draws them at random instead of from the front, and `balanced=True` takes as many
         of each class. Raises ValueError where there are not enough images, or not as many can be of each class.
         """
-        if isinstance(which, Integral) and not isinstance(which, bool):
-            rows = self._choose(which, balanced, generator).to(self.labels.device)
-        elif balanced or generator is not None:
+        counted = isinstance(which, Integral) and not isinstance(which, bool)
+        if not counted and (balanced or generator is not None):
             raise ValueError("balanced and generator choose images for a number, not for given indices.")
-        else:
-            rows = self._rows(which).to(self.labels.device)
+        rows = self._choose(which, balanced, generator) if counted else self._rows(which)
+        rows = rows.to(self.labels.device)
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def _rows(self, which: Sequence[int] | Tensor) -> Tensor:
@@ -119,12 +114,10 @@ class ImageSet:
             raise ValueError(f"a subset takes {allowed}, not {' '.join(repr(which).split()):.60}.")
         return torch.from_numpy(rows)
 
-    def _choose(self, count: int, balanced: bool, generator: Random) -> Tensor:
+    def _choose(self, count: int, balanced: bool, generator: RNG) -> Tensor:
         order = torch.randperm(len(self), generator=generator) if generator else torch.arange(len(self))
-        groups = [torch.arange(len(self))]
-        if balanced:
-            labels = self.labels.cpu()[order]
-            groups = [(labels == label).nonzero()[:, 0] for label in range(len(self.classes))]
+        labels = self.labels.cpu()[order] * balanced  # else all images are in one group
+        groups = [(labels == label).nonzero()[:, 0] for label in range(len(self.classes) if balanced else 1)]
         fewest = min(map(len, groups))
         each, rest = divmod(count, len(groups))
         if rest or not 0 <= each <= fewest:
@@ -191,14 +184,14 @@ def _read_idx(name: str, header_bytes: int) -> Tensor:
     return torch.frombuffer(bytearray(gzip.decompress(packed)), dtype=torch.uint8, offset=header_bytes)
 
 
-def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tensor:
+def random_crop(images: Tensor, padding: int, generator: RNG = None) -> Tensor:
     """Shift each image of [N, C, H, W] by up to `padding` pixels each way, its edge pixels repeated beyond.
 
     Raises ValueError for a negative padding.
     Source: the CIFAR-10 augmentation of He et al. 2016, section 4.2, whose padding is black.
     """
     _check_images(images)
-    check_whole("padding", padding, 0)
+    check_whole(0, padding=padding)
     count, channels, height, width = images.shape
     shifts = torch.randint(-padding, padding + 1, (2, count, 1), generator=generator)
     rows = (shifts[0] + torch.arange(height)).clamp(0, height - 1)
@@ -208,7 +201,7 @@ def random_crop(images: Tensor, padding: int, generator: Random = None) -> Tenso
     return images.flatten(2).gather(2, positions).view(images.shape)
 
 
-def random_flip(images: Tensor, generator: Random = None) -> Tensor:
+def random_flip(images: Tensor, generator: RNG = None) -> Tensor:
     """Mirror each image of [N, C, H, W] left to right with probability one half (Krizhevsky 2012, section 4.1)."""
     _check_images(images)
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
@@ -221,9 +214,7 @@ def rgb_covariance(images: Tensor) -> Tensor:
     return torch.cov(images.transpose(0, 1).flatten(1))
 
 
-def pca_lighting(
-    images: Tensor, covariance: Tensor | None = None, generator: Random = None, std=0.1
-) -> Tensor:
+def pca_lighting(images: Tensor, covariance: Tensor | None = None, generator: RNG = None, std=0.1) -> Tensor:
     """Add to each image one colour, drawn along the principal axes of the colours of a data set.
 
     images: [N, 3, H, W], pixels 0 to 1 and not yet normalised: an eigenvalue is a variance, so the size of the
@@ -249,7 +240,7 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
     from torchvision.transforms.functional import ten_crop as crops  # slow to import, so only when asked for
 
     _check_images(images)
-    check_whole("size", size)
+    check_whole(size=size)
     if size > min(images.shape[2:]):
         raise ValueError(f"a crop of {size} pixels does not fit images of {list(images.shape[2:])} pixels.")
     return torch.stack(crops(images, size), dim=1)
@@ -291,7 +282,7 @@ def preprocess(image: Image.Image, size: int = 224) -> Tensor:
     """
     from torchvision.models import AlexNet_Weights  # slow to import, so only when asked for
 
-    check_whole("size", size)
+    check_whole(size=size)
     image = as_rgb(image)
     width, height = image.size
     left, top = (max(0, side - LONGEST * min(image.size)) // 2 for side in image.size)
@@ -337,10 +328,9 @@ def best_runs(table: str, **setting: str | int | float) -> list[dict[str, str | 
 
     `table` is one of `tools/long_runs.py`, such as "vgg_depth". Raises ValueError for a setting that was not run.
     """
-    by_rate: dict = {}
-    for row in read_csv(table):
-        if setting.items() <= row.items():
-            by_rate.setdefault(row["learning_rate"], []).append(row)
-    if not by_rate:
+    rows = [row for row in read_csv(table) if setting.items() <= row.items()]
+    if not rows:
         raise ValueError(f"{table} has no run of {setting}; its columns say what was varied.")
-    return min(by_rate.values(), key=lambda runs: fmean(run["validation_error"] for run in runs))
+    rates = dict.fromkeys(row["learning_rate"] for row in rows)
+    runs = [[row for row in rows if row["learning_rate"] == rate] for rate in rates]
+    return min(runs, key=lambda seeds: fmean(run["validation_error"] for run in seeds))

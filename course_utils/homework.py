@@ -43,13 +43,7 @@ class _TooLong(BaseException):
 
 
 def check(
-    function: Callable,
-    *arguments,
-    expected,
-    mistakes: Mapping | None = None,
-    tolerance=1e-5,
-    seconds=5.0,
-    **keywords,
+    function, *arguments, expected, mistakes: Mapping | None = None, tolerance=1e-5, seconds=5.0, **keywords
 ) -> None:
     """Pass where `function(*arguments, **keywords)` gives `expected`; else raise WrongAnswer in words.
 
@@ -192,18 +186,14 @@ def _same(got: object, wanted: object, tolerance: float) -> bool:
 
 def _matching(got: object, mistakes: Mapping[str, object] | None, expected: object = None) -> str:
     # What gives the right value here would explain nothing.
-    fitting = [
-        s for s, value in (mistakes or {}).items() if _equal(got, value) and not _equal(expected, value)
-    ]
+    fitting = [s for s, v in (mistakes or {}).items() if _equal(got, v) and not _equal(expected, v)]
     return f"\nThis looks like: {'; or: '.join(fitting)}." if fitting else ""
 
 
 def _equal(one: object, other: object) -> bool:
     other = _plain(other)
-    if isinstance(one, Integral) and isinstance(other, Integral):
-        return one == other
-    both_numbers = isinstance(one, Real) and isinstance(other, Real)
-    return _same(one, float(other) if both_numbers else other, 1e-5)
+    fraction = isinstance(one, Real) and not isinstance(one, Integral)
+    return _same(one, float(other) if fraction and isinstance(other, Integral) else other, 1e-5)
 
 
 def _wrong_kind(got: object, wanted: object) -> str:
@@ -212,10 +202,9 @@ def _wrong_kind(got: object, wanted: object) -> str:
     fraction = isinstance(got, Real) and not isinstance(got, Integral)
     if isinstance(wanted, Integral) and fraction and (got == wanted or got % 1):
         return "\nA whole number is wanted, an int: // divides and rounds down, int(...) cuts off."
-    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
-        return f"\nA tensor is wanted; this is of type {type(got).__name__}."
-    if isinstance(wanted, Real) and not isinstance(got, Real):
-        return f"\nOne number is wanted; this is of type {type(got).__name__}."
+    for kind, words in ((Tensor, "A tensor"), (Real, "One number")):
+        if isinstance(wanted, kind) and not isinstance(got, kind):
+            return f"\n{words} is wanted; this is of type {type(got).__name__}."
     return ""
 
 

@@ -1,16 +1,15 @@
 """What flows through a network while it trains, measured without leaving a trace in it."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Signals:
+class Signals(NamedTuple):
     """For each convolution, what it hands on (root mean square, behind addition and ReLU) and its gradient's norm."""
 
     activations: tuple[float, ...]
@@ -25,16 +24,12 @@ def layer_signals(model: nn.Module, images: Tensor, targets: Tensor) -> Signals:
     images, as in training. The model is left as it was, on its device. Raises ValueError as the model's `forward` does.
     """
     activations: list[Tensor] = []
-    watched = [model.relu, *(block.relu for block in _blocks(model))]
-    hooks = [relu.register_forward_hook(lambda _, __, out: activations.append(out)) for relu in watched]
-    try:
-        with unchanged(model), torch.enable_grad():
-            device = model.conv1.weight.device
-            loss = F.cross_entropy(model.train()(images.to(device)), targets.to(device))
-            gradients = torch.autograd.grad(loss, [layer.weight for layer in main_path(model)])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with unchanged(model), torch.enable_grad(), ExitStack() as hooks:
+        for relu in (model.relu, *(block.relu for block in _blocks(model))):
+            hooks.enter_context(relu.register_forward_hook(lambda _, __, out: activations.append(out)))
+        device = model.conv1.weight.device
+        loss = F.cross_entropy(model.train()(images.to(device)), targets.to(device))
+        gradients = torch.autograd.grad(loss, [layer.weight for layer in main_path(model)])
     sizes = [norm / a.numel() ** 0.5 for norm, a in zip(_norms(activations), activations, strict=True)]
     return Signals(tuple(sizes), tuple(_norms(gradients)), loss.item())
 
@@ -45,8 +40,8 @@ def main_path(model: nn.Module) -> list[nn.Conv2d]:
     return [model.conv1, *(child for name, child in children if name.startswith("conv"))]
 
 
-def remember(model: nn.Module) -> Callable[[], None]:
-    """A function that gives each module its mode back, and each buffer (batch norm's statistics) its values."""
+def unchanged(model: nn.Module) -> ExitStack:
+    """Afterwards modes and buffers (batch norm's statistics) are what they were, whatever happens inside."""
     modes = [(module, module.training) for module in model.modules()]
     held = [(module._buffers, dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
@@ -61,20 +56,13 @@ def remember(model: nn.Module) -> Callable[[], None]:
             if not (buffer.is_meta or torch.equal(buffer, before)):
                 buffer.copy_(before)
 
-    return put_back
-
-
-@contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, the modules' modes and the buffers are afterwards what they were."""
-    with ExitStack() as stack:
-        stack.callback(remember(model))
-        yield
+    afterwards = ExitStack()
+    afterwards.callback(put_back)
+    return afterwards
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:
-    # A deleted block has left its shortcut, which is no block.
-    return [block for block in model.blocks if hasattr(block, "residual")]
+    return [block for block in model.blocks if hasattr(block, "residual")]  # a deleted one left its shortcut
 
 
 def _norms(tensors: Iterable[Tensor]) -> list[float]:

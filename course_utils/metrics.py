@@ -79,7 +79,7 @@ class TopKMeter:
 
 def confusion_matrix(predictions: Tensor, targets: Tensor, num_classes: int) -> Tensor:
     """How often each true class (row) was taken for each class (column), int64; ValueError where these don't fit."""
-    check_whole("num_classes", num_classes)
+    check_whole(num_classes=num_classes)
     _check_classes("predictions", predictions, num_classes)
     _check_classes("targets", targets, num_classes)
     if len(predictions) != len(targets):

@@ -30,11 +30,9 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None) -> None:
         """One step; kernels of one shape take theirs together, as one batch of matrices, others stay."""
         (group,) = self.param_groups
-        by_shape: dict[torch.Size, list[nn.Parameter]] = {}
-        for kernel in group["params"]:
-            if kernel.grad is not None:
-                by_shape.setdefault(kernel.shape, []).append(kernel)
-        for kernels in by_shape.values():
+        moved = [kernel for kernel in group["params"] if kernel.grad is not None]
+        for shape in dict.fromkeys(kernel.shape for kernel in moved):
+            kernels = [kernel for kernel in moved if kernel.shape == shape]
             gradients = torch.stack([kernel.grad.flatten(1) for kernel in kernels])
             still = torch.zeros_like(gradients[0])
             before = torch.stack([self.state[kernel].get("velocity", still) for kernel in kernels])

@@ -14,7 +14,6 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from cycler import cycler
 from IPython import get_ipython
 from IPython.display import Markdown
 from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ _INSTALLED = set(fontManager.get_font_names())
 plt.rc("font", family=["DejaVu Sans", *(name for name in _KOREAN.split(", ") if name in _INSTALLED)])
 plt.rc("figure", figsize=(7.5, 3.6), dpi=110)
 plt.rc("figure.constrained_layout", use=True)
-plt.rc("axes", titlesize=11, axisbelow=True, prop_cycle=cycler(color=list(COLOURS.values())))
+plt.rc("axes", titlesize=11, axisbelow=True, prop_cycle=plt.cycler(color=list(COLOURS.values())))
 plt.rc("axes.spines", top=False, right=False)
 plt.rc("grid", color="#DDDDDD")
 plt.rc("legend", frameon=False)
@@ -316,8 +315,7 @@ def plot_seeds(results: Mapping[str, Sequence[float]], *, percent=True, ax: Axes
         mean, spread = scale * values.mean(), scale * values.std(ddof=1)
         labels.append(f"{name}\n{mean:.{digits}f} ± {spread:.{digits}f}{' %' if percent else ''}")
     ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.5, -0.5)
-    ax.set_xlabel("test error")
+    ax.set(ylim=(len(labels) - 0.5, -0.5), xlabel="test error")
     if percent:
         ax.xaxis.set_major_formatter(PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))  # PERCENT would round ticks at quarters
@@ -411,13 +409,11 @@ def _tiles(tiles: Tensor, columns: int, title: str, ax: Axes | None, style: dict
     count, channels, height, width = tiles.shape
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    framed = torch.full((rows * columns, channels, height + 1, width + 1), math.nan)
-    framed[:count, :, :height, :width] = tiles
+    framed = torch.nn.functional.pad(tiles, (0, 1, 0, 1, 0, 0, 0, rows * columns - count), value=math.nan)
     canvas = framed.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     picture = canvas[:-1, :-1].numpy()
     ax = ax or plt.subplots(figsize=(7.5, 0.3 + 7.5 * picture.shape[0] / picture.shape[1]))[1]
-    grey = np.ma.masked_invalid(picture[:, :, 0])
-    ax.imshow(grey if channels == 1 else np.nan_to_num(picture, nan=1.0), **style)
+    ax.imshow(picture if channels == 1 else np.nan_to_num(picture, nan=1.0), **style)
     ax.set_title(title)
     ax.axis("off")
     told = f"{words.plural(count, what)} of {height} x {width} as tiles{': ' + title if title else ''}"

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 
 import torch
@@ -21,9 +21,8 @@ class Interrupted(KeyboardInterrupt):
 
 def best_device() -> torch.device:
     """CUDA or Apple's MPS where torch finds one, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(kind)
 
 
 def side_by_side(run: Callable, cases: Iterable[tuple], desc="networks", at_once: int | None = None) -> list:
@@ -44,7 +43,10 @@ def side_by_side(run: Callable, cases: Iterable[tuple], desc="networks", at_once
             end_if_stopped()
             return run(*case)
 
-    with torch.random.fork_rng(devices=[]), tqdm(total=len(cases), desc=desc) as bar:
+    with torch.random.fork_rng(devices=[]), tqdm(total=len(cases), desc=desc) as bar, ExitStack() as at_last:
+        at_last.callback(torch.set_num_threads, threads)
+        at_last.callback(pool.shutdown, cancel_futures=True)
+        at_last.callback(stopped.set)  # the first of the three, whatever happens
         # The last first: they tend to be the largest, and the small ones then fill what is left.
         runs = waiting = [pool.submit(copy_context().run, in_turn, case) for case in cases[::-1]][::-1]
         try:
@@ -55,12 +57,6 @@ def side_by_side(run: Callable, cases: Iterable[tuple], desc="networks", at_once
                 bar.update(len(ended))
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted when {bar.n} of {len(cases)} {desc} were done.") from None
-        finally:
-            stopped.set()
-            try:
-                pool.shutdown(cancel_futures=True)
-            finally:
-                torch.set_num_threads(threads)
     return [each.result() for each in runs]
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain, count, islice
 from numbers import Integral, Real
 
@@ -18,14 +17,13 @@ from torch.nn.parameter import is_lazy
 from tqdm.auto import tqdm
 
 from course_utils.data import Augment, ImageSet
-from course_utils.measurements import remember, unchanged
+from course_utils.measurements import unchanged
 from course_utils.metrics import checked_ks, topk_errors
 from course_utils.muon import Muon
 from course_utils.side_by_side import Interrupted, best_device, end_if_stopped, others_go_on
 from course_utils.side_by_side import side_by_side as side_by_side
 from course_utils.words import percent, plural
 
-Loss = Callable[..., Tensor]
 SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "epochs": ("a number above 0 (0.5 is half a pass)", lambda x: 0 < x < math.inf),
     "batch_size": ("a whole number from 1 on", lambda x: isinstance(x, Integral) and x >= 1),
@@ -135,7 +133,7 @@ def fit(
     weight_decay: float = 5e-4,
     warm_up: float = 0.25,
     label_smoothing: float = 0.0,
-    loss: Loss | None = None,
+    loss: Callable[..., Tensor] | None = None,
     augment: Augment | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -158,8 +156,8 @@ def fit(
     """
     _check_settings(locals())
     _check_parts(model, train, test, optimiser)
-    smoothed = partial(F.cross_entropy, label_smoothing=label_smoothing)
-    loss = loss or (lambda outputs, targets: smoothed(_logits(outputs).float(), targets))
+    entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    loss = loss or (lambda outputs, targets: entropy(_logits(outputs).float(), targets))
     generator = torch.Generator().manual_seed(int(seed))  # NumPy's integers it refuses
     steps_per_epoch = math.ceil(len(train) / batch_size)
     steps = max(1, round(epochs * steps_per_epoch))
@@ -169,7 +167,7 @@ def fit(
     history = model.history = History()
     name = f"{type(model).__name__}, {plural(sum(p.numel() for p in model.parameters()), 'parameter')}"
     bar = tqdm(total=steps, disable=not progress, desc=name, unit="step")
-    put_back = remember(model)
+    as_it_was = unchanged(model)
     try:
         with _lent(model, device or best_device()), torch.random.fork_rng(), bar:
             torch.manual_seed(seed)
@@ -191,7 +189,7 @@ def fit(
     except Exception as error:
         why = _why(error, model, train.images.dtype)
         if not history.losses:
-            put_back()
+            as_it_was.close()
             raise ValueError(f"no step of training could be taken: {why}") from error
         history.stopped = f"Stopped after {len(history.losses)} of {steps} steps: {why}"
     if history.stopped:
@@ -211,13 +209,12 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     device = _device_of(model)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
-        with unchanged(model), torch.inference_mode(), others_go_on():
+        with unchanged(model), torch.no_grad(), others_go_on():
             model.eval()
             batches = tqdm(list(images.batches(batch_size)), **options)
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
         raise ValueError(_why(error, model, images.images.dtype)) from error
-    logits = logits.clone()  # an inference tensor would refuse autograd to whoever uses it next
     targets = images.labels.cpu()
     errors = topk_errors(logits, targets, ks)  # first, since it says what does not fit
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
@@ -233,15 +230,16 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
             end_if_stopped()
             targets = targets.to(device)
             outputs = model(_on(device, images))
-            if not history.losses:
-                _check_logits(_logits(outputs), len(targets), classes)
+            scores = _logits(outputs).detach()
+            if scores.ndim != 2 or len(scores) != len(targets) or scores.shape[1] < classes:
+                needed = f"the images need logits [{len(targets)}, {classes} classes or more]"
+                raise ValueError(f"{needed}; the model gives {list(scores.shape)}")
             value = loss(outputs, targets)
             step_loss = value.item()
             if not math.isfinite(step_loss):
                 history.stopped = _divergence(step_loss, history, rate, images)
                 return
-            for optimiser in optimisers:
-                optimiser.zero_grad()
+            model.zero_grad()
             value.backward()
             for optimiser in optimisers:
                 for group in optimiser.param_groups:
@@ -249,15 +247,13 @@ def _train_epoch(model, optimisers, loss, schedule, history, bar, classes) -> No
                 optimiser.step()
             history.losses.append(step_loss)
             history.learning_rates.append(rate)
-            scores = _logits(outputs).detach()
             at_least = (scores >= scores.gather(1, targets[:, None])).sum(dim=1)
             wrong += (at_least != 1).sum()  # the target itself; a tie counts against it, as in metrics
             history.images += len(targets)
             if bar.update():
                 _show(bar, history)
         history.train_errors.append(wrong.item() / (history.images - before))
-        # Other buffers may be masks of -inf.
-        measured = [value for name, value in model.named_buffers() if "running_" in name]
+        measured = [b for name, b in model.named_buffers() if "running_" in name]  # others may be -inf masks
         if not all(bool(value.isfinite().all()) for value in (*model.parameters(), *measured)):
             history.stopped = _divergence(math.nan, history, rate, images)
     finally:
@@ -379,11 +375,4 @@ def _check_given(model: nn.Module, name: str, images: ImageSet) -> None:
         raise ValueError(f"there is no image in {name}; got an empty ImageSet")
     broken = (~images.images.isfinite()).flatten(1).any(dim=1).nonzero()
     if len(broken):
-        where = f"image {int(broken[0])} of {name}"
-        raise ValueError(f"pixels are finite numbers; got NaN or infinity in {where}")
-
-
-def _check_logits(logits: Tensor, count: int, classes: int) -> None:
-    if logits.ndim != 2 or len(logits) != count or logits.shape[1] < classes:
-        wanted = f"[{count}, {classes} classes or more]"
-        raise ValueError(f"the images need logits {wanted}; the model gives {list(logits.shape)}")
+        raise ValueError(f"pixels are finite numbers; got NaN or infinity in image {broken[0, 0]} of {name}")

@@ -43,10 +43,11 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
-def check_whole(name: str, value: object, least: int = 1) -> None:
-    """Refuse what is not a whole number of at least so much by a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+def check_whole(least: int = 1, /, **values: object) -> None:
+    """Refuse what is not a whole number of at least so much by a ValueError: `check_whole(width=width)`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
 
 
 def described(value: object) -> str:

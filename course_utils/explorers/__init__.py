@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from course_utils.explorers.description import opener
+
 _NAMES = ("conv", "inception", "network", "receptive_field", "residual", "topk", "vgg")
 __all__ = [f"{name}_explorer" for name in _NAMES]
 
@@ -9,7 +11,8 @@ __all__ = [f"{name}_explorer" for name in _NAMES]
 def __getattr__(name: str):
     # Each explorer is imported when it is asked for: one lecture uses one or two of them.
     if name in __all__:
-        return getattr(import_module(f"course_utils.explorers.{name.removesuffix('_explorer')}"), name)
+        module = import_module(f"course_utils.explorers.{name.removesuffix('_explorer')}")
+        return getattr(module, name, None) or opener(module.describe)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

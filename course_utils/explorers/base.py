@@ -28,14 +28,11 @@ class Explorer(ipywidgets.VBox):
     `controls[name].value = v` redraws at once; `set(name=v, ...)` changes several with one redraw. `state` holds the
     numbers of the last picture, `svg` its text. Where the setting is impossible, `problem` is the sentence shown in
     place of the picture (else None), `ways_out` maps control names to the nearest values at which it can be drawn,
-    and `marked` names the controls to move, which wear a red edge. `data` is what the drawing function may look up;
-    what it is `waiting` for is measured once the controls rest, by `measure()` at once, and the keys in `prepare`
-    while the kernel is idle.
+    `marked` names the controls to move, which wear a red edge. `data` is what the drawing function may look up; what it
+    is `waiting` for is measured once the controls rest, by `measure()` at once, keys in `prepare` by an idle kernel.
     """
 
-    def __init__(
-        self, description: Description, data: Values | None = None, initial: Values | None = None, prepare=()
-    ) -> None:
+    def __init__(self, description: Description, data: Values | None = None, initial=None, prepare=()):
         self.description, self.data = description, {} if data is None else data
         self.title, self.presets = description.title, description.presets
         preset = {"preset": choice("preset", (_CUSTOM, *self.presets), _CUSTOM)} if self.presets else {}
@@ -72,8 +69,7 @@ class Explorer(ipywidgets.VBox):
         Raises ValueError, and changes nothing, for a name that is no control and for a value that a control
         does not offer. A control whose range depends on others (a position) takes the nearest that fits.
         """
-        preset = next((p for name, p in self.presets.items() if name == values.get("preset")), {})
-        values = preset | values
+        values = next((p for name, p in self.presets.items() if name == values.get("preset")), {}) | values
         for name, value in values.items():
             if name not in self.controls:
                 raise ValueError(f"There is no control {name!r}; there are {', '.join(self.controls)}.")

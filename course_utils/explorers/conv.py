@@ -7,7 +7,7 @@ from math import log10, prod
 from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer, linear_layer
 from course_utils.words import memory, plural, shape, short
@@ -43,9 +43,6 @@ def describe(data: Values | None = None) -> Description:
     controls["padding"] = choice("padding", ("same", "valid", *range(12)), 0, slides=True)
     title = "A convolution: the pixels that each unit reads, the output's size, and the cost."
     return Description(title, controls, draw_conv, presets=PRESETS, play="position")
-
-
-conv_explorer = opener(describe)
 
 
 class Reach(NamedTuple):
@@ -148,9 +145,9 @@ class _Frame(NamedTuple):
 
     def box(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[float, ...]:
         """x, y, width and height of these pixels (first, end), cut off at the rim."""
-        cell, edges = self.side / self.cells, ((rows, self.top), (columns, self.left))
-        inside = ([min(max(n - start, 0), self.cells) for n in ends] for ends, start in edges)
-        (top, bottom), (left, right) = inside
+        cell, most = self.side / self.cells, self.cells
+        top, bottom = (min(max(row - self.top, 0), most) for row in rows)
+        left, right = (min(max(column - self.left, 0), most) for column in columns)
         return self.x + left * cell, self.y + top * cell, (right - left) * cell, (bottom - top) * cell
 
     def window(self, state: dict[str, Any]) -> tuple[float, ...]:

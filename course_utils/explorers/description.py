@@ -1,27 +1,24 @@
 """What an explorer is before JupyterLab or a web page shows it, in plain Python: controls, and a pure function."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 Values = Mapping[str, Any]  # what controls stand on by their names, or what was measured by its key
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """What a drawing function returns: SVG text, and the numbers behind it.
 
-    `limits` are a slider's highest value or a dropdown's options where they depend on other controls; the function
-    itself must cope with a value that lies outside.
+    `limits` are a slider's highest value or a dropdown's options where other controls decide; `draw` takes others too.
     """
 
     svg: str
     state: dict[str, Any]
-    limits: dict[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Control:
+class Control(NamedTuple):
     """A "slider" or "switch", or a "choice" or "choice_slider" of (words, value) `options`; `at_rest`: once let go."""
 
     kind: str
@@ -34,30 +31,23 @@ class Control:
     at_rest: bool = False
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(NamedTuple):
     """An explorer: what it is called, its controls, its presets, and `draw(values, data)`.
 
-    `values` maps the controls' names to their values, `data` keys to what torch has measured (see `measured`).
-    `draw` depends on these alone and raises nothing but ValueError; a picture that would say more with a key that
-    is missing names it in its state as `waiting`. Where one control takes others along, `follow(before, values,
-    moved, data)` returns the values to take once the controls in `moved` were moved; what else it returns is its
-    memory, which comes back in `before`, empty at first. `play` names a slider that moves by itself when asked to,
-    `prepare` the keys that an idle kernel looks up before a reader asks for them.
+    `values` maps the controls' names to their values, `data` keys to what torch has measured (see `measured`). `draw`
+    depends on these alone and raises nothing but ValueError; a picture that would say more with a missing key names it
+    in its state as `waiting`. Where one control takes others along, `follow(before, values, moved, data)` returns the
+    values to take once the controls in `moved` were moved; what else it returns is its memory and comes back in
+    `before`, empty at first. `play` names a slider that can move by itself, `prepare` what an idle kernel looks up.
     """
 
     title: str
     controls: Mapping[str, Control]
     draw: Callable[[Values, Values], Picture]
-    presets: Mapping[str, Values] = field(default_factory=dict)
+    presets: Mapping[str, Values] = {}
     follow: Callable[..., dict[str, Any]] = lambda before, values, moved, data: dict(values)
     play: str = ""
     prepare: Iterable[str] = ()
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """What the controls stand on at first."""
-        return {name: control.value for name, control in self.controls.items()}
 
 
 def slider(label: str, value: float, low: float, high: float, step: float = 1) -> Control:
@@ -77,8 +67,7 @@ class Measured(dict):
     def __missing__(self, key: str) -> Any:
         from course_utils.explorers.measured import measure  # torch, which most pictures can do without
 
-        self[key] = measure(key)
-        return self[key]
+        return self.setdefault(key, measure(key))
 
 
 MEASURED = Measured()
@@ -92,6 +81,7 @@ def opened(describe: Callable[[Values], Description], initial: Values, data: Val
     return Explorer(described, data, initial, described.prepare)
 
 
+@cache
 def opener(describe: Callable[[Values], Description]) -> Callable:
     """The function that a notebook calls to open what is described: its docstring is that of `describe`."""
 
@@ -101,5 +91,5 @@ def opener(describe: Callable[[Values], Description]) -> Callable:
     explorer.__name__ = explorer.__qualname__ = describe.__module__.rpartition(".")[2] + "_explorer"
     raised = "Raises ValueError for a name or value that the controls do not offer."
     explorer.__doc__ = f"{describe.__doc__.rstrip()}\n    {raised}\n    "
-    explorer.__module__ = describe.__module__
+    explorer.__module__ = "course_utils.explorers"
     return explorer

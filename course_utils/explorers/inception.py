@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, opener, slider
+from course_utils.explorers.description import Description, Picture, Values, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.sizes import conv_layer
 from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths
@@ -37,9 +37,6 @@ def describe(data: Values | None = None) -> Description:
     }
     title = "An inception module, naive and with reduction: the weights and multiply-adds of each branch."
     return Description(title, controls, draw_inception, presets=PRESETS)
-
-
-inception_explorer = opener(describe)
 
 
 class Branch(NamedTuple):

@@ -82,9 +82,7 @@ def column(*blocks: Block | str, gap: float = 4, align: str = "l") -> Block:
     return table([[block] for block in blocks], align, down=gap)
 
 
-def table(
-    rows: Iterable[Sequence[Block | str]], columns, gap=10, least=(), pitch=0, down=0, upright="c"
-) -> Block:
+def table(rows: Iterable[Sequence], columns: str, gap=10, least=(), pitch=0, down=0, upright="c") -> Block:
     """Rows of blocks, or words, in columns that are l, c or r and have `least` widths; `pitch` is a row's least height.
 
     `gap` is what lies between columns, `down` between rows; in a row blocks stand `upright`: as `row` aligns them.

@@ -1,13 +1,6 @@
-"""What torch measures for the pictures, as what JSON can hold, under keys: the one door to it.
+"""What torch measures for the pictures, as what JSON can hold, under keys such as "photo/koala": see KINDS.
 
-    MEASURED["table/VGG-16/224/blocks"]    a layer table: `rows`, `names`, `total`; or `refused`, a sentence
-    MEASURED["layers/ResNet-18"]           the layers of a network that a field is drawn for, and their fields
-    MEASURED["photos"]                     names of the photos; "photo/koala" is one as a data URI
-    MEASURED["effective/koala/ResNet-18/effective, untrained/layer2.1/14/14"]    one unit's effective field
-    MEASURED["signals/56/1/0/1.0/0"]       of an untrained network: depth, skip, norm, scale, seed
-    MEASURED["guesses/koala"]              target and ordered logits of a photo; "classes" are the classes' names
-
-In a notebook a key is measured when it is first looked up, and kept; a web site brings files of tools/site_data.py.
+In a notebook a key is measured once, when it is first looked up; a site brings files of tools/site_data.py.
 """
 
 import base64
@@ -133,8 +126,7 @@ def model_of(name: str, effective: str) -> nn.Module:
         model = FIELD_BUILD[name]()
         for layer in model.modules() if name == _CLASSIFIER else ():
             getattr(layer, "reset_parameters", lambda: None)()
-        # Fresh statistics would normalise nothing, and the skips would be drowned or would drown the rest.
-        four = [*photos().values()][:4]
+        four = [*photos().values()][:4]  # fresh statistics normalise nothing: skips drown, or drown the rest
         update_bn([torch.stack([data.preprocess(photo.image, SIZE) for photo in four])], model)
     return model.eval().requires_grad_(False)
 
@@ -177,9 +169,8 @@ def _signals(depth: str, skip: str, norm: str, scale: str, seed: str) -> dict[st
         torch.manual_seed(int(seed))
         model = models.resnet_cifar(int(depth), in_channels=1, **options)
     model.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        for layer in main_path(model):
-            layer.weight.mul_(float(scale))
+    for layer in main_path(model):
+        layer.weight.data *= float(scale)
     found = layer_signals(model, *_images())
     # Five digits: three are shown, and the rest would double what a site sends.
     sizes = {name: [float(f"{v:.5g}") for v in getattr(found, name)] for name in ("activations", "gradients")}
@@ -222,13 +213,14 @@ def imagenet_logits(photo: data.Photo) -> Tensor:
     return model_of(_CLASSIFIER, TRAINED)(data.preprocess(photo.image)[None])[0]
 
 
-KINDS: dict[str, Callable[..., Any]] = {
-    "table": _table,
-    "layers": _layers,
-    "photos": lambda: [*photos()],
-    "photo": lambda name: _picture(photos()[name]),
-    "effective": _effective,
-    "signals": _signals,
+KINDS: dict[str, Callable[..., Any]] = {  # of keys, each with an example
+    "table": _table,  # table/VGG-16/224/blocks: its `rows`, `names`, `total`; or `refused`, a sentence
+    "layers": _layers,  # layers/ResNet-18: the layers that a field is drawn for, and their fields
+    "photos": lambda: [*photos()],  # their names
+    "photo": lambda name: _picture(photos()[name]),  # photo/koala: as a data URI
+    "effective": _effective,  # effective/koala/ResNet-18/effective, untrained/layer2.1/14/14: of a unit
+    "signals": _signals,  # signals/56/1/0/1.0/0: of an untrained network: depth, skip, norm, scale, seed
+    # guesses/koala: target and ordered logits
     "guesses": lambda name: guess(photos()[name], imagenet_logits(photos()[name])),
-    "classes": lambda: list(data.imagenet_classes()),
+    "classes": lambda: list(data.imagenet_classes()),  # their names
 }

@@ -6,7 +6,7 @@ from math import log10
 from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry import LayerRow, ReceptiveField
 from course_utils.words import shape, short
@@ -47,8 +47,7 @@ def describe(data: Values | None = None) -> Description:
     """
     controls = {
         "network": choice("network", NETWORKS, "AlexNet"),
-        # A table of a new size may take 50 ms where none is prepared.
-        "input_size": choice("input size", SIZES, 227, slides=True, at_rest=True),
+        "input_size": choice("input size", SIZES, 227, slides=True, at_rest=True),  # a new table takes 50 ms
         "rows": choice("rows", ROWS, "blocks"),
         "scale": choice("bars", _SCALES, "log"),
         "layer": slider("selected row", 0, 0, 23),
@@ -57,18 +56,10 @@ def describe(data: Values | None = None) -> Description:
     return Description(title, controls, draw_network, follow=_follow, prepare=every_key())
 
 
-network_explorer = opener(describe)
-
-
 def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:
     """Another network starts at the size that its paper has."""
     alone = "network" in moved and "input_size" not in moved
     return {**values, "input_size": NETWORKS[values["network"]].size if alone else values["input_size"]}
-
-
-def table_key(values: Values) -> str:
-    """The key of the table that a setting shows."""
-    return f"table/{values['network']}/{values['input_size']}/{values['rows']}"
 
 
 def every_key() -> Iterator[str]:
@@ -84,7 +75,8 @@ def _read_row(row: Sequence[Any]) -> LayerRow:
 
 def draw_network(values: Values, data: Values) -> Picture:
     """The picture of one setting; raises ValueError for a size that the network does not take."""
-    name, side, found = values["network"], values["input_size"], data[table_key(values)]
+    name, side = values["network"], values["input_size"]
+    found = data[f"table/{name}/{side}/{values['rows']}"]
     if "refused" in found:
         raise ValueError(found["refused"])
     rows, names, total = tuple(map(_read_row, found["rows"])), found["names"], found["total"]
@@ -155,12 +147,9 @@ def _bars(shares: Sequence[float], width: float, fill: str) -> Block:
 
 def _fields(rows: Sequence[LayerRow], side: int) -> Block:
     """Receptive fields as bars against the input's side, in another colour where they are wider than it."""
-    said, shares = [], []
-    for row in rows:
-        field = row.receptive_field
-        whole = field is not None and field.stride[0] == 0
-        shares.append(0 if field is None else 1 if whole else field.size[0] / side)
-        said.append("" if field is None else "whole" if whole else str(field.size[0]))
+    fields = [row.receptive_field for row in rows]  # None, or with a stride of 0 the whole input
+    shares = [0 if f is None else f.size[0] / side if f.stride[0] else 1 for f in fields]
+    said = ["" if f is None else str(f.size[0]) if f.stride[0] else "whole" for f in fields]
     inside = _bars([share if share <= 1 else 0 for share in shares], _FIELD_BAR, svg.GREEN)
     beyond = _bars([share > 1 for share in shares], _FIELD_BAR, svg.VERMILION)
     return layout.row(layout.over(inside, beyond), words(*said, pitch=_PITCH), gap=5)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.words import percent, plural, shape
@@ -38,9 +38,6 @@ def describe(data: Values) -> Description:
     title = "A unit's receptive field on a photo: the theoretical box and the effective heat map."
     prepare = [*(f"layers/{name}" for name in FIELD_NETWORKS), *(f"photo/{name}" for name in names)]
     return Description(title, controls, draw_field, follow=_follow, prepare=prepare)
-
-
-receptive_field_explorer = opener(describe)
 
 
 def _follow(before: Values, values: Values, moved: Sequence[str], data: Values) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from itertools import product
 from math import ceil, floor, inf, log10
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Control, Description, Picture, Values, choice, opener, slider
+from course_utils.explorers.description import Control, Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import number
 
@@ -29,10 +29,9 @@ _DECADES = (-4, 4)  # always shown, so that a flat curve looks flat
 def describe(data: Values | None = None) -> Description:
     """How large activations and gradients are in each layer of an untrained network, and of its twin.
 
-    The networks are `resnet_cifar(depth, in_channels=1, widths=(8, 16, 32), stem=(5, 4, 2))` with `skip` and
-    `norm`, built behind `torch.manual_seed(seed)`; the first 16 test images of Fashion-MNIST go through them.
-    `initial` sets any of depth (8 to 56), skip, norm, scale (a factor on the first weights of all
-    convolutions) and seed (0 to 9), or `preset`.
+    The networks are `resnet_cifar(depth, in_channels=1, widths=(8, 16, 32), stem=(5, 4, 2))` with `skip` and `norm`,
+    built behind `torch.manual_seed(seed)`; the first 16 test images of Fashion-MNIST go through them. `initial` sets
+    any of depth (8 to 56), skip, norm, scale (of all convolutions' first weights) and seed (0 to 9), or `preset`.
     Source: He et al. 2016, sections 4.1 and 4.2 (the argument about gradients; layer responses).
     """
     controls = {
@@ -44,9 +43,6 @@ def describe(data: Values | None = None) -> Description:
     }
     title = "Activations and gradients in each layer of a residual network and its plain twin."
     return Description(title, controls, draw_signals, PRESETS, prepare=every_key())
-
-
-residual_explorer = opener(describe)
 
 
 def signal_keys(values: Values) -> tuple[str, str]:

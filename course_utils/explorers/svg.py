@@ -20,10 +20,8 @@ RAISED = "var(--jp-layout-color2, #eeeeee)"
 LINE = "var(--jp-border-color1, #bdbdbd)"
 FAINT = "var(--jp-border-color2, #e0e0e0)"
 FONT = "var(--jp-ui-font-family, 'DejaVu Sans', sans-serif)"
-# Not black, which a dark theme would swallow.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
-    COLOURS[name] for name in ("blue", "orange", "green", "vermilion", "purple", "sky")
-)
+BLUE, ORANGE, GREEN = COLOURS["blue"], COLOURS["orange"], COLOURS["green"]
+VERMILION, PURPLE, SKY = COLOURS["vermilion"], COLOURS["purple"], COLOURS["sky"]  # dark themes hide black
 
 SIZE = 14  # of text in a picture; no text is smaller
 SMALLEST = 11  # pixels on the screen that no text goes below
@@ -45,15 +43,6 @@ def tag(name: str, content: str = "", title: str = "", **attributes: object) -> 
 def num(value: object) -> object:
     """A coordinate in as few characters as a tenth of a pixel needs: 12.0 -> "12", 0.25 -> "0.2"."""
     return f"{round(value, 1):g}" if isinstance(value, float) else value
-
-
-@cache
-def font_files() -> tuple[str, str]:
-    """matplotlib's DejaVu Sans, regular and bold: the same picture whatever fonts a machine has."""
-    import matplotlib
-
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return str(folder / "DejaVuSans.ttf"), str(folder / "DejaVuSans-Bold.ttf")
 
 
 @cache
@@ -84,11 +73,9 @@ def text(x: float, y: float, *lines: object, pitch: float = 0, bold: bool = Fals
     """Lines `pitch` pixels apart, the first with its baseline at `y`; `style` may be what _USUAL names."""
     style = {name: value for name, value in style.items() if value != _USUAL[name]}
     style["font_weight"] = "700" if bold else None
-    shared = style if len(lines) == 1 else {}  # else said once, around them
-    each = [
-        tag("text", escape(str(s)), x=x, y=y + i * pitch, **shared) for i, s in enumerate(lines) if str(s)
-    ]
-    return "".join(each) if shared else tag("g", "".join(each), **style)
+    own = style if len(lines) == 1 else {}  # else said once, around them
+    each = [tag("text", escape(str(s)), x=x, y=y + i * pitch, **own) for i, s in enumerate(lines) if str(s)]
+    return "".join(each) if own else tag("g", "".join(each), **style)
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str = "none", **style: object) -> str:
@@ -148,11 +135,13 @@ def document(width: float, height: float, title: str, *body: str) -> str:
 
 
 def to_png(svg: str, width: int, background: str = "#ffffff", theme: dict[str, str] | None = None) -> bytes:
-    """The picture as PNG, `width` pixels wide, on a white background and with fonts that travel with us."""
+    """The picture as PNG, `width` pixels wide, on white, in matplotlib's font on every machine."""
+    from matplotlib import get_data_path
     from resvg_py import svg_to_bytes
 
     name = "DejaVu Sans"
     theme = {"--jp-ui-font-family": name, **(theme or {})}
     coloured = _VARIABLE.sub(lambda m: theme.get(m[1], m[2]), svg)
-    fonts = {"font_files": list(font_files()), "font_family": name, "sans_serif_family": name}
+    files = [f"{get_data_path()}/fonts/ttf/DejaVuSans{weight}.ttf" for weight in ("", "-Bold")]
+    fonts = {"font_files": files, "font_family": name, "sans_serif_family": name}
     return svg_to_bytes(coloured, width=width, background=background, skip_system_fonts=True, **fonts)

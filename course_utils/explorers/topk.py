@@ -78,8 +78,7 @@ def _photo(data_uri: str, photo: str, target: str, right: bool, k: int) -> Block
 
 def _table(guesses: list[tuple[int, str, float, bool]], k: int) -> Block:
     """A row for each guess, always as high, and a line behind the first k."""
-    ticks = [(0, "0"), (_BAR / 2, "50"), (_BAR, "100 %")]
-    axis = Block(_BAR, 24, lambda x, y: svg.axis(x, y, _BAR, ticks))
+    axis = Block(_BAR, 24, lambda x, y: svg.axis(x, y, _BAR, [(0, "0"), (_BAR / 2, "50"), (_BAR, "100 %")]))
     empty = [[""] * 5] * (_ROWS + 1 - len(guesses))
     rows = [*(_row(*guess, k) for guess in guesses), *empty, ["", "", axis, "", ""]]
     table = layout.table(rows, "rllrl", gap=8, least=("1000", _NAME, _BAR, "> 99.9 %", 74), pitch=_PITCH)

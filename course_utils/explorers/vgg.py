@@ -1,14 +1,15 @@
 """vgg_explorer: a stack of small kernels against one large kernel, and two of the paper's configurations."""
 
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import groupby, pairwise, zip_longest
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, opener, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
-from course_utils.geometry.sizes import conv_layer, linear_layer, pool_layer
+from course_utils.geometry.sizes import LayerSize, conv_layer, linear_layer, pool_layer
 from course_utils.papers import VGG_CONFIGURATIONS, kernel_and_channels
 from course_utils.words import percent, plural, short
 
@@ -43,9 +44,6 @@ def describe(data: Values | None = None) -> Description:
     return Description(f"{title}, and two VGG configurations side by side.", controls, draw_vgg)
 
 
-vgg_explorer = opener(describe)
-
-
 def costs(layers: int, kernel_size: int, channels: int, size: int) -> dict[str, int]:
     """Of convolutions one after the other that keep the maps' size, each followed by a ReLU."""
     one = conv_layer((channels, size, size), channels, kernel_size, padding="same", bias=False)
@@ -63,45 +61,37 @@ def paths(layers: int, kernel_size: int) -> tuple[int, ...]:
     return tuple(ways)
 
 
-class Slot(NamedTuple):
-    """One layer of a configuration as table 1 writes it, with its parameters and multiply-adds."""
-
-    name: str
-    params: int
-    macs: int
-
-
 @cache
-def slots(configuration: str) -> tuple[tuple[Slot, ...], ...]:
-    """The layers of each of the five stages, and the fully connected ones, for a 224x224 image."""
+def layers_of(configuration: str) -> tuple[tuple[LayerSize, ...], ...]:
+    """Of each of the five stages, and the fully connected layers, for a 224x224 image; named as in table 1."""
     shape, stages = (3, 224, 224), []
     for names in VGG_CONFIGURATIONS[configuration]:
         stages.append([])
         for name in names:
-            params = macs = 0
+            layer = LayerSize(name, "norm", shape, shape, *[0] * 5)  # LRN has no weight and no multiply-add
             if name != "LRN":
                 kernel_size, channels = kernel_and_channels(name)
-                layer = conv_layer(shape, channels, kernel_size, padding="same")
-                params, macs, shape = layer.params, layer.macs, layer.out_shape
-            stages[-1].append(Slot(name, params, macs))
+                layer = replace(conv_layer(shape, channels, kernel_size, padding="same"), name=name)
+            stages[-1].append(layer)
+            shape = layer.out_shape
         shape = pool_layer(shape, kernel_size=2).out_shape
     last = [linear_layer(*sizes) for sizes in pairwise((prod(shape), 4096, 4096, 1000))]
-    stages.append(Slot(f"FC-{layer.out_shape[0]}", layer.params, layer.macs) for layer in last)
+    stages.append(replace(layer, name=f"FC-{layer.out_shape[0]}") for layer in last)
     return tuple(map(tuple, stages))
 
 
 def _totals(configuration: str) -> dict[str, Any]:
-    every = [slot for stage in slots(configuration) for slot in stage]
-    sums = {name: sum(getattr(slot, name) for slot in every) for name in ("params", "macs")}
-    return {"configuration": configuration, "weight_layers": sum(slot.params > 0 for slot in every), **sums}
+    every = [layer for stage in layers_of(configuration) for layer in stage]
+    sums = {name: sum(getattr(layer, name) for layer in every) for name in ("params", "macs")}
+    return {"configuration": configuration, "weight_layers": sum(layer.params > 0 for layer in every), **sums}
 
 
-def _pairs(left: str, right: str) -> list[list[tuple[Slot | None, Slot | None]]]:
+def _pairs(left: str, right: str) -> list[list[tuple[LayerSize | None, LayerSize | None]]]:
     """The layers of both, stage by stage; None where one has no counterpart."""
-    return [list(zip_longest(*stages)) for stages in zip(slots(left), slots(right), strict=True)]
+    return [list(zip_longest(*stages)) for stages in zip(layers_of(left), layers_of(right), strict=True)]
 
 
-def _more(a: Slot | None, b: Slot | None) -> dict[str, int]:
+def _more(a: LayerSize | None, b: LayerSize | None) -> dict[str, int]:
     """What the second has more than the first."""
     return {name: getattr(b, name, 0) - getattr(a, name, 0) for name in ("params", "macs")}
 
@@ -188,13 +178,13 @@ def _columns(*rows: list[Block | str]) -> Block:
     return layout.table(rows, "ccr", least=(_CHIP[0], _CHIP[0], "+88.88 M"), pitch=_PITCH)
 
 
-def _layers(a: Slot | None, b: Slot | None) -> list[Block | str]:
+def _layers(a: LayerSize | None, b: LayerSize | None) -> list[Block | str]:
     """A layer of the left network, its counterpart, and the difference of their parameters."""
     missing, drawn = words("–", fill=svg.MUTED, align="c"), []
     edge, fill = (svg.VERMILION, svg.VERMILION + "38") if a != b else (svg.LINE, svg.SURFACE)
-    for slot in (a, b):
-        title = f"{slot.params:,} parameters" if slot else ""
-        drawn.append(layout.chip(slot.name, _CHIP, edge, a != b, fill=fill, title=title) if slot else missing)
+    for each in (a, b):
+        title = f"{each.params:,} parameters" if each else ""
+        drawn.append(layout.chip(each.name, _CHIP, edge, a != b, fill=fill, title=title) if each else missing)
     return [*drawn, _change(_more(a, b)["params"]) if a != b else ""]
 
 

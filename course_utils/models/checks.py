@@ -7,6 +7,8 @@ from torch import nn
 
 from course_utils.words import check_whole, described
 
+check_positive = check_whole  # by default of at least 1
+
 
 def check_images(images: object, in_channels: int, min_size: int, model_name: str, exact=False) -> None:
     """Refuse what is no float batch `[N, in_channels, H, W]` of sides of at least, or `exact`ly, `min_size`."""
@@ -23,12 +25,6 @@ def check_choice(name: str, value: object, allowed: Iterable[object]) -> None:
     allowed = list(allowed)
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
-
-
-def check_positive(**values: int) -> None:
-    """Refuse what is not a whole number of at least 1 by a ValueError: `check_positive(width=width)`."""
-    for name, value in values.items():
-        check_whole(name, value)
 
 
 def smallest_size(layers: Iterable[nn.Module]) -> int:

@@ -13,8 +13,7 @@ from course_utils.models.checks import check_choice, check_images, check_positiv
 from course_utils.models.layers import initialise, local_response_norm
 from course_utils.papers import INCEPTION_WIDTHS, InceptionWidths, scaled
 
-# One module at 14x14, two at 7x7, two at 4x4: on a CPU most of the time goes into the large maps
-MINI_MODULES = ("3a", "4a", "4d", "5a", "5b")
+MINI_MODULES = ("3a", "4a", "4d", "5a", "5b")  # one at 14x14, then 7x7 and 4x4: large maps take most time
 AUX_AFTER = {"4a": "aux1", "4d": "aux2"}  # Section 5 and figure 3
 AUX_WEIGHT = 0.3  # Section 5: "the losses of the auxiliary classifiers were weighted by 0.3"
 

@@ -14,17 +14,14 @@ INITIALISATIONS = {
     "glorot": nn.init.xavier_uniform_,
     "normal": partial(nn.init.normal_, std=0.1),
 }
+# AlexNet's normalisation across 5 channels; PyTorch divides alpha, 1e-4 in the paper, by their number.
+local_response_norm = partial(nn.LocalResponseNorm, 5, alpha=5e-4, beta=0.75, k=2.0)
 
 
 def activation_layer(activation: str) -> nn.Module:
     """A new activation layer by its name; raises ValueError for another."""
     check_choice("activation", activation, ACTIVATIONS)
     return ACTIVATIONS[activation]()
-
-
-def local_response_norm() -> nn.LocalResponseNorm:
-    """AlexNet's normalisation across 5 channels; PyTorch divides alpha, 1e-4 in the paper, by their number."""
-    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
 def initialise(model: nn.Module, initialisation: str) -> None:

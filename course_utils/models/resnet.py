@@ -66,8 +66,7 @@ class BasicBlock(Block):
 class Bottleneck(Block):
     """1x1, 3x3, 1x1 (figure 5, right): `[N, in_channels, H, W]` to `[N, 4 channels, H', W']`.
 
-    The paper's "v1" has the stride in the first 1x1, which never looks at three of four pixels; torchvision's
-    "v1.5" has it in the 3x3.
+    The stride is in the 3x3 (torchvision's "v1.5") or the first 1x1 (the paper's "v1"), which skips 3 of 4 pixels.
     """
 
     expansion = 4
@@ -140,7 +139,11 @@ class ResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
         self.min_size = smallest_size([self.conv1])  # all other layers pad
-        self.apply(_initialise)
+        for layer in self.modules():  # section 3.4: as in He et al. 2015; fan_out is torchvision's choice
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels, self.min_size, "ResNet")
@@ -197,20 +200,19 @@ RESNET_STAGES = {
 }
 
 
-def _for_imagenet(name: str, depth: int, what: str, **fixed) -> Callable[..., ResNet]:
+def _for_imagenet(kind: str, depth: int, **fixed) -> Callable[..., ResNet]:
     def make(variant: str = "v1.5", **options) -> ResNet:
         return ResNet(*RESNET_STAGES[depth], variant=variant, **fixed, **options)
 
-    make.__name__ = make.__qualname__ = name
+    make.__name__ = make.__qualname__ = f"{kind}{depth}"
+    what = "without its shortcuts" if kind == "plain" else "for 224x224 pixels"
     variants = """"v1.5" is torchvision's, "v1" the paper's"""
     make.__doc__ = f"ResNet-{depth} {what}: {variants}. `options` go to `ResNet`."
     return make
 
 
-resnet18, resnet34, resnet50, resnet101, resnet152 = (
-    _for_imagenet(f"resnet{depth}", depth, "for 224x224 pixels") for depth in RESNET_STAGES
-)
-plain18, plain34 = (_for_imagenet(f"plain{d}", d, "without its shortcuts", skip=False) for d in (18, 34))
+resnet18, resnet34, resnet50, resnet101, resnet152 = (_for_imagenet("resnet", d) for d in RESNET_STAGES)
+plain18, plain34 = (_for_imagenet("plain", d, skip=False) for d in (18, 34))
 
 
 def resnet_cifar(depth: int, num_classes: int = 10, in_channels: int = 3, **options) -> ResNet:
@@ -257,11 +259,3 @@ def _changes_shape(block: nn.Module) -> bool:
     if not isinstance(block, Block):
         return not isinstance(block, nn.Identity)
     return block.stride != 1 or block.conv1.in_channels != block.expansion * block.conv1.out_channels
-
-
-def _initialise(module: nn.Module) -> None:
-    # Section 3.4: as in He et al. 2015; fan_out is torchvision's choice
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -21,8 +21,8 @@ sys.path.insert(0, sys.argv[1])
 name, data, moves = json.load(sys.stdin)
 module = importlib.import_module(f"course_utils.explorers.{name}")
 described = module.describe(data)
-drawn = []
-for values in [described.values, *moves]:
+drawn, first = [], {n: control.value for n, control in described.controls.items()}
+for values in [first, *moves]:
     try:
         drawn.append(described.draw(values, data).svg)
     except ValueError as error:
@@ -41,6 +41,11 @@ def alone(tmp_path_factory) -> Path:
     return folder
 
 
+def at_first(described) -> dict:
+    """What the controls stand on before any move."""
+    return {name: control.value for name, control in described.controls.items()}
+
+
 def moves_of(explorer, count: int, seed: int) -> list[dict]:
     """Values after random single moves."""
     generator, moves = random.Random(seed), []
@@ -55,7 +60,7 @@ def moves_of(explorer, count: int, seed: int) -> list[dict]:
             control.value = not control.value
         moves.append(explorer.values)
         if explorer.problem:
-            explorer.set(**explorer.description.values)
+            explorer.set(**at_first(explorer.description))
     return moves
 
 
@@ -67,7 +72,7 @@ def test_a_bare_python_draws_what_the_kernel_draws(name, alone):
     described = e.description
     moves = moves_of(e, 25, seed=len(name))
     drawn = []
-    for values in [described.values, *moves]:
+    for values in [at_first(described), *moves]:
         try:
             drawn.append(described.draw(values, MEASURED).svg)
         except ValueError as error:
@@ -91,7 +96,7 @@ def test_an_export_has_what_the_pictures_need(tmp_path):
     for name in ("topk", "receptive_field"):
         e = getattr(explorers, f"{name}_explorer")()
         for _, photo in e.controls["photo"].options:
-            values = {**e.description.values, "photo": photo}
+            values = {**at_first(e.description), "photo": photo}
             assert e.description.draw(values, data) == e.description.draw(values, MEASURED)
 
 

@@ -12,6 +12,7 @@ import pytest
 from fontTools.ttLib import TTFont
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import get_data_path
 from PIL import Image, ImageFont
 
 from course_utils.explorers import base, svg
@@ -19,6 +20,7 @@ from course_utils.explorers.base import Explorer
 from course_utils.explorers.description import Description, Picture, choice, slider
 
 LETTERS = {1: ("a", "b"), 2: ("b", "c", "d")}
+FONTS = [f"{get_data_path()}/fonts/ttf/DejaVuSans{weight}.ttf" for weight in ("", "-Bold")]
 
 
 def draw(values, data):
@@ -295,7 +297,7 @@ def test_png_takes_the_theme(dark_theme):
 
 @pytest.mark.parametrize("bold", [False, True])
 def test_every_width_is_the_fonts(bold):
-    font, known = TTFont(svg.font_files()[bold]), svg.advances(bold)
+    font, known = TTFont(FONTS[bold]), svg.advances(bold)
     glyphs, advances = font.getBestCmap(), font["hmtx"]
     expected = set(map(chr, (*range(0x20, 0x7F), *range(0xA0, 0x180)))) | set("−×÷⌊⌋→≥“”…–·²₁⁻⁹◀✓✗")
     for character in expected | set(known):
@@ -306,7 +308,7 @@ def test_every_width_is_the_fonts(bold):
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40), st.booleans())
 def test_text_width_is_pillows(words, bold):
-    font = ImageFont.truetype(svg.font_files()[bold], 1000)
+    font = ImageFont.truetype(FONTS[bold], 1000)
     # One by one, since kerning, which moves "Ta" closer, is left out.
     exact = sum(map(font.getlength, words)) * 13 / 1000
     assert svg.text_width(words, 13, bold) == pytest.approx(exact, rel=0.01, abs=0.1)

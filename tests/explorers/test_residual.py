@@ -161,7 +161,7 @@ def test_extreme_networks_have_a_picture(preset, scale, check_picture):
 
 def test_nothing_that_arrives_is_said_and_drawn(check_picture):
     none = Signals((1.0, 0.5, 0.1, 0.0), (0.0, 0.1, 0.5, 1.0), 2.3)
-    assert residual._sentences(vars(none))[0].endswith("0 after layer 4: nothing arrives at the end.")
+    assert residual._sentences(none._asdict())[0].endswith("0 after layer 4: nothing arrives at the end.")
     curve = residual._plot("size", none.activations, none.gradients, True)
     check_picture(layout.page("A curve that falls to nothing.", curve))
 
