@@ -1,8 +1,8 @@
 """Layer sizes, costs and receptive fields, for one layer and for a whole network.
 
 One layer: `output_size`, `conv_layer`, `pool_layer`, `linear_layer`. A network: `layer_table`,
-`receptive_field`, `receptive_fields`, `effective_receptive_field`; they run it once on torch's meta device,
-which needs neither memory nor time, and leave it as it was. Only these load torch, when they are first asked for.
+`receptive_field`, `receptive_fields`, `effective_receptive_field`: these run it once on torch's meta device, leave it
+as it was, and load torch when they are first asked for.
 """
 
 from importlib import import_module
@@ -20,7 +20,3 @@ def __getattr__(name: str):
     if name in _WITH_TORCH:
         return getattr(import_module("course_utils.geometry.networks"), name)
     raise AttributeError(f"module 'course_utils.geometry' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -6,12 +6,13 @@ padding p and dilation d makes of it
 Source: Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks".
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
 from course_utils.geometry.sizes import Shape
+
+SCATTERED = "has outputs that see windows of different places, not evenly spaced."
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,16 @@ class Axis(NamedTuple):
     def is_whole(self) -> bool:
         return self.is_constant and (self.start, self.size) == (0, self.extent)
 
-    def window(self, dim: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "Axis":
-        """Behind a window that slides along a dimension."""
-        step = self.steps[dim] or 0
-        steps = (*self.steps[:dim], self.steps[dim] and step * stride, *self.steps[dim + 1 :])
-        size = self.size + dilation * (kernel - 1) * step
-        return Axis(self.extent, self.start - padding * step, size, steps)
+    def window(self, dim: int, kernel: int, stride: int | None = 1, before: int = 0, dilation: int = 1):
+        """Behind windows along a dimension, the first of which begins some positions before it.
 
-    def summed(self, dims: Collection[int], shape: Shape, step: int | None = 0) -> "Axis":
-        """Once every output depends on all positions along these dimensions, or, with `step` None, on some."""
-        grown = [(shape[d] - 1) * (self.steps[d] or 0) for d in dims]
-        steps = tuple(step if d in dims else old for d, old in enumerate(self.steps))
-        seen = self._replace(size=self.size + sum(grown), steps=steps)
-        return seen.ended(max(self.steps[d] or 0 for d in dims)) if dims else seen
+        They are evenly spaced, or of stride 0 (all outputs see the same) or None (some uneven places).
+        """
+        step = self.steps[dim] or 0
+        new = (self.steps[dim] and step * stride) if stride else stride
+        start, size = self.start - before * step, self.size + dilation * (kernel - 1) * step
+        seen = Axis(self.extent, start, size, (*self.steps[:dim], new, *self.steps[dim + 1 :]))
+        return seen if stride or not dilation else seen.ended(step)
 
     def ended(self, last: int) -> "Axis":
         """Where no step is left, a margin narrower than the last one, in which no window fits, counts as seen."""
@@ -77,42 +75,30 @@ class Axis(NamedTuple):
             return self
         return self._replace(start=0, size=self.extent)
 
-    def broadcast(self, given: Shape, shape: Shape) -> "Axis":
-        """The axis of a tensor as that of the larger one to which it is broadcast."""
-        more = len(shape) - len(given)
-        steps = (0 if given[d] == 1 < shape[d + more] else step for d, step in enumerate(self.steps))
-        return self if given == shape else self._replace(steps=(0,) * more + tuple(steps))
-
 
 def united(axes: list[Axis], shape: Shape) -> Axis:
     """Element by element: the union of what the tensors, all of this shape, see."""
     whole = next((axis for axis in axes if axis.is_whole), None)
     if whole or all(axis == axes[0] for axis in axes):
         return whole or axes[0]
-    for dim, n in enumerate(shape):
-        steps = {axis.steps[dim] for axis in axes}
-        if None in steps:
-            axes = [axis.summed({dim}, shape, None) for axis in axes]
-        elif len(steps) > 1 and n > 1:  # from one position no step leads anywhere
-            found = " and ".join(map(str, sorted(steps)))
-            raise NoField(f"joins branches that step differently over the input (strides {found}).")
-    start = min(axis.start for axis in axes)
-    size = max(axis.start + axis.size for axis in axes) - start
-    steps = (None if None in steps else max(steps) for steps in zip(*(a.steps for a in axes), strict=True))
-    return Axis(axes[0].extent, start, size, tuple(steps)).ended(1)
+    steps = [{axis.steps[dim] for axis in axes} for dim in range(len(shape))]
+    for found, n in zip(steps, shape, strict=True):
+        if len(found) > 1 < n and None not in found:  # from one position no step leads anywhere
+            strides = " and ".join(map(str, sorted(found)))
+            raise NoField(f"joins branches that step differently over the input (strides {strides}).")
+    for dim in (dim for dim, found in enumerate(steps) if None in found):
+        axes = [axis.window(dim, shape[dim], None) for axis in axes]
+    start, end = min(axis.start for axis in axes), max(axis.start + axis.size for axis in axes)
+    steps = tuple(None if None in found else max(found) for found in steps)
+    return Axis(axes[0].extent, start, end - start, steps).ended(1)
 
 
 def joined(parts: list[tuple[Axis | None, Shape]], dim: int) -> Axis:
-    """One behind the other along a dimension; None sees nothing."""
-    axes = [axis for axis, _ in parts if axis is not None]
-    first, at, follows = axes[0], 0, len(axes) == len(parts)
-    for axis, shape in parts if follows else ():
-        follows &= axis._replace(start=axis.start - at) == first
-        at += shape[dim] * (axis.steps[dim] or 0)
-    if follows:
-        return first
-    shape = max((shape for _, shape in parts), key=prod)
-    return united([axis.summed({dim}, given, None) for axis, given in parts if axis is not None], shape)
+    """Side by side along a dimension; None sees nothing."""
+    axes = [axis for axis, _ in parts if axis]
+    if len(axes) < len(parts) or any(axis != axes[0] or axis.steps[dim] for axis in axes):
+        axes = [axis.window(dim, shape[dim], None) for axis, shape in parts if axis]
+    return united(axes, max((shape for _, shape in parts), key=prod))
 
 
 class Field(NamedTuple):
@@ -126,25 +112,20 @@ class Field(NamedTuple):
     why: str = ""
     pooled: bool = False
 
-    def public(self, shape: Shape) -> ReceptiveField:
+    def public(self, shape: Shape, label: str) -> ReceptiveField:
         """As a single size and stride; a vector of features sees what they see together, and so do channels.
 
-        Raises NoField where the outputs see windows that are not evenly spaced.
+        Raises ValueError, a sentence that begins with the layer's label, where that is not known or none.
         """
-        if not self.axes:
-            raise NoField(self.why)
         found, along, n = [], [], len(shape)
         for axis in self.axes:
-            if n == 1 or (n == 2 and shape[0] == 1):
-                axis = axis.summed(range(n), shape)
+            for d in range(n if n == 1 or (n == 2 and shape[0] == 1) else 0):
+                axis = axis.window(d, shape[d], 0)
             steps = [s for d, s in enumerate(axis.steps) if s != 0 and (s, d, n) != (None, 1, 4)]
             if len(steps) > 1 or None in steps:
-                raise NoField(SCATTERED)
+                raise ValueError(self.why or f"{label} {SCATTERED}")
             found.append((axis.size, sum(steps), axis.start))
             along += [d for d, s in enumerate(axis.steps) if s]
-        if along != sorted(along):
-            raise NoField("has rows that run along the width of the image.")
+        if not self.axes or along != sorted(along):
+            raise ValueError(self.why or f"{label} has rows that run along the width of the image.")
         return ReceptiveField(*zip(*found, strict=True))
-
-
-SCATTERED = "has outputs that see windows of different places, not evenly spaced."

@@ -2,20 +2,18 @@
 
 from dataclasses import dataclass
 from math import prod
-from operator import index
+from numbers import Integral
 
 Shape = tuple[int, ...]
-IntOrPair = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
 class LayerSize:
     """One layer in the lecture's terms.
 
-    `in_shape` and `out_shape` are without the batch. `units` are output values, `weights` learnable
-    weights without biases, `connections` the (input, output) pairs that a multiplication joins, pairs
-    with padding included, and `macs` the multiply-adds of one input (biases are not counted).
-    Pooling joins each output with its window, so it has connections but no multiply-adds.
+    Shapes are without the batch. `units` are output values, `weights` learnable weights without biases, `connections`
+    the (input, output) pairs that a multiplication joins, pairs with padding included, and `macs` the multiply-adds of
+    one input (biases not counted). Pooling joins each output with its window: connections, but no multiply-adds.
     Source: R. Grosse, CSC321 lecture 12, "Size of a conv net".
     """
 
@@ -35,14 +33,11 @@ class LayerSize:
         return self.weights + self.biases
 
 
-def output_size(
-    size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1, ceil_mode: bool = False
-) -> int:
+def output_size(size: int, kernel_size: int, stride=1, padding=0, dilation=1, ceil_mode=False) -> int:
     """Number of positions at which a kernel fits along one axis.
 
-    `padding` is added on both sides. `ceil_mode` is pooling's: a last window may hang over the far edge
-    as long as it starts inside the input or the padding before it, and the padding may be at most half
-    the kernel (convolution, and so `ceil_mode=False`, takes any).
+    `padding` is added on both sides. `ceil_mode` is pooling's: a last window may hang over the far edge if it starts
+    inside the input or the padding before it, and the padding is at most half the kernel (convolution takes any).
     Raises ValueError where torch refuses the setting: a kernel larger than the padded input, say.
     Source: Dumoulin & Visin 2016, relationship 14; torch's `pooling_output_shape` for ceil mode.
     """
@@ -62,14 +57,7 @@ def output_size(
 
 
 def conv_layer(
-    in_shape: Shape,
-    out_channels: int,
-    kernel_size: IntOrPair,
-    stride: IntOrPair = 1,
-    padding: IntOrPair | str = 0,
-    dilation: IntOrPair = 1,
-    groups: int = 1,
-    bias: bool = True,
+    in_shape: Shape, out_channels: int, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True
 ) -> LayerSize:
     """Size and cost of a 2-D convolution on an input of shape (channels, height, width).
 
@@ -94,17 +82,10 @@ def conv_layer(
     return _layer("conv", in_shape, out_shape, weights, bias, prod(out_shape[1:]) * weights)
 
 
-def pool_layer(
-    in_shape: Shape,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
-    dilation: IntOrPair = 1,
-    ceil_mode: bool = False,
-) -> LayerSize:
-    """Size of a 2-D pooling layer on an input of shape (channels, height, width).
+def pool_layer(in_shape: Shape, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """The LayerSize of a 2-D pooling layer on an input of shape (channels, height, width).
 
-    Arguments are those of `nn.MaxPool2d`; the stride is the kernel size where none is given.
+    Arguments are those of `nn.MaxPool2d`, ints or (height, width) pairs; no stride is the kernel size.
     Raises ValueError for every setting that torch refuses, such as a padding of more than half the kernel.
     """
     channels, *size = in_shape = _image_shape(in_shape)
@@ -134,21 +115,17 @@ def _layer(kind: str, in_shape: Shape, out_shape: Shape, weights: int, bias: boo
 
 def checked_integer(name: str, value: object, least: int) -> int:
     """`value` as an int, or a ValueError that says what `name` may be."""
-    try:  # True counts as 1 for Python, but as a size it is a slip
-        number = None if isinstance(value, bool) else index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least:
+    # True counts as 1 for Python, but as a size it is a slip.
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
-    return number
+    return int(value)
 
 
 def _pair(name: str, value: object, least: int, or_else: str = "") -> tuple[int, int]:
     """`value` as (height, width): an int counts for both."""
-    if isinstance(value, tuple | list) and len(value) == 2:
-        return checked_integer(name, value[0], least), checked_integer(name, value[1], least)
+    pair = value if isinstance(value, tuple | list) and len(value) == 2 else (value, value)
     try:
-        return (checked_integer(name, value, least),) * 2
+        return checked_integer(name, pair[0], least), checked_integer(name, pair[1], least)
     except ValueError:
         allowed = f"an integer of at least {least} or a pair of them{or_else}"
         raise ValueError(f"{name} must be {allowed}, got {value!r}.") from None

@@ -7,7 +7,8 @@ from html import escape
 from course_utils.geometry.fields import ReceptiveField
 from course_utils.geometry.sizes import LayerSize, Shape
 
-KINDS = ["other", "identity", "copy", "reshape", "activation", "dropout", "norm", "add", "multiply", "concat"]
+# A layer with several operations is of the last of their kinds.
+KINDS = ["identity", "copy", "reshape", "other", "activation", "dropout", "norm", "add", "multiply", "concat"]
 KINDS += ["pad", "resize", "pool", "attention", "matmul", "recurrent", "linear", "conv_transpose", "conv"]
 
 
@@ -30,9 +31,7 @@ class LayerTable(Sequence):
     `unused_params` counts the model's parameters that are in no row, such as those of auxiliary heads.
     """
 
-    def __init__(
-        self, rows: Sequence[LayerRow], in_shape: Shape, counts: dict[str, tuple[int, bool]], unused: int = 0
-    ):
+    def __init__(self, rows: Sequence[LayerRow], in_shape: Shape, counts: dict[str, tuple], unused: int = 0):
         """`counts` has the size of each parameter in a row, and whether it is a bias."""
         self._rows, self._in_shape, self._counts, self.unused_params = tuple(rows), in_shape, counts, unused
 
@@ -44,10 +43,9 @@ class LayerTable(Sequence):
             return LayerTable(self._rows[index], self._in_shape, self._counts)
         if not isinstance(index, str):
             return self._rows[index]
-        for row in reversed(self._rows):
-            if row.name == index:
-                return row
-        raise KeyError(f"no layer is called {index!r}")
+        if not (named := [row for row in self._rows if row.name == index]):
+            raise KeyError(f"no layer is called {index!r}")
+        return named[-1]
 
     def only(self, *kinds: str) -> "LayerTable":
         """The rows of these kinds, such as "conv", "linear" and "pool": the ones that lecture 12 counts."""
@@ -60,9 +58,8 @@ class LayerTable(Sequence):
     @property
     def total(self) -> LayerSize:
         """The sum over the rows; weights and biases that several rows share count once."""
-        units, connections, macs = (
-            sum(getattr(row, n) for row in self) for n in ("units", "connections", "macs")
-        )
+        names = ("units", "connections", "macs")
+        units, connections, macs = (sum(getattr(row, name) for row in self) for name in names)
         used = [self._counts[name] for name in {name for row in self for name in row.parameters}]
         weights, biases = (sum(size for size, is_bias in used if is_bias == kind) for kind in (False, True))
         shapes = (self._in_shape, self._rows[-1].out_shape if self._rows else self._in_shape)
@@ -78,19 +75,17 @@ class LayerTable(Sequence):
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _repr_html_(self) -> str:
-        most = {
-            name: max((getattr(row, name) for row in self), default=0)
-            for name in ("units", "weights", "macs")
-        }
+        most = {n: max((getattr(r, n) for r in self), default=0) for n in ("units", "weights", "macs")}
+        head = "".join(f"<th>{name}</th>" for name in _HEADS)
         body = "".join(f"<tr>{_html_cells(row, most)}</tr>" for row in self)
         foot = f"<tr>{_html_cells(self.total, {})}</tr>"
         unused = f"<p>{self.unused_params:,} more parameters are not used in evaluation mode.</p>"
-        return _HTML.format(body=body, foot=foot, unused=unused if self.unused_params else "")
+        table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot>"
+        return f'{_STYLE}<div class="layer-table"><table>{table}</table>{unused if self.unused_params else ""}</div>'
 
 
-_HEADS = ["layer", "kind", "output", "units", "weights", "biases", "connections", "multiply-adds"]
-_HEADS += ["receptive field (stride)"]
 _NUMBERS = ("units", "weights", "biases", "connections", "macs")
+_HEADS = ["layer", "kind", "output", *_NUMBERS[:-1], "multiply-adds", "receptive field (stride)"]
 
 # Bars are see-through, so the text keeps JupyterLab's own contrast in the light and the dark theme.
 _STYLE = """<style>
@@ -106,9 +101,6 @@ _STYLE = """<style>
 .layer-table td.bar { background: linear-gradient(to left,
   rgba(86, 180, 233, 0.4) var(--share), transparent var(--share)); }
 </style>"""
-_HTML = _STYLE.replace("{", "{{").replace("}", "}}") + '<div class="layer-table"><table><thead><tr>'
-_HTML += "".join(f"<th>{name}</th>" for name in _HEADS)
-_HTML += "</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>{unused}</div>"
 
 
 def _cells(row: LayerSize) -> list[str]:
@@ -128,8 +120,6 @@ def _field_text(seen: ReceptiveField | None) -> str:
 
 def _html_cells(row: LayerSize, most: dict[str, int]) -> str:
     """Cells of a row; behind some of the numbers a bar, as long as the number's share of the largest one."""
-    bars = [""] * len(_HEADS)
-    for place, name in enumerate(_NUMBERS, 3):
-        if most.get(name) and getattr(row, name):
-            bars[place] = f' class="bar" style="--share: {100 * getattr(row, name) / most[name]:.1f}%"'
+    shares = [getattr(row, name) / most[name] if most.get(name) else 0 for name in _NUMBERS]
+    bars = [f' class="bar" style="--share: {share:.1%}"' if share else "" for share in (0, 0, 0, *shares, 0)]
     return "".join(f"<td{bar}>{escape(cell)}</td>" for bar, cell in zip(bars, _cells(row), strict=True))
