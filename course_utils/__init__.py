@@ -3,6 +3,7 @@
 from importlib import import_module
 
 __all__ = ["data", "explorers", "geometry", "metrics", "models", "plots", "training"]
+__dir__ = __all__.copy  # what the tab key offers
 
 
 def __getattr__(name: str):

@@ -6,6 +6,7 @@ from course_utils.explorers.description import opener
 
 _NAMES = ("conv", "inception", "network", "receptive_field", "residual", "topk", "vgg")
 __all__ = [f"{name}_explorer" for name in _NAMES]
+__dir__ = __all__.copy  # what the tab key offers
 
 
 def __getattr__(name: str):
@@ -14,7 +15,3 @@ def __getattr__(name: str):
         module = import_module(f"course_utils.explorers.{name.removesuffix('_explorer')}")
         return getattr(module, name, None) or opener(module.describe)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])

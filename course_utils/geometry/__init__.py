@@ -14,6 +14,7 @@ from course_utils.geometry.table import LayerRow, LayerTable
 _WITH_TORCH = ["effective_receptive_field", "layer_table", "receptive_field", "receptive_fields"]
 __all__ = ["LayerRow", "LayerSize", "LayerTable", "ReceptiveField", "conv_layer", "linear_layer"]
 __all__ += ["output_size", "pool_layer", *_WITH_TORCH]
+__dir__ = __all__.copy  # what the tab key offers
 
 
 def __getattr__(name: str):
