@@ -24,6 +24,7 @@ from course_utils.side_by_side import Interrupted, best_device, end_if_stopped, 
 from course_utils.side_by_side import side_by_side as side_by_side
 from course_utils.words import percent, plural
 
+Loss = Callable[..., Tensor]
 SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
     "epochs": ("a number above 0 (0.5 is half a pass)", lambda x: 0 < x < math.inf),
     "batch_size": ("a whole number from 1 on", lambda x: isinstance(x, Integral) and x >= 1),
@@ -133,7 +134,7 @@ def fit(
     weight_decay: float = 5e-4,
     warm_up: float = 0.25,
     label_smoothing: float = 0.0,
-    loss: Callable[..., Tensor] | None = None,
+    loss: Loss | None = None,
     augment: Augment | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,

@@ -136,12 +136,12 @@ def test_outputs_are_torchvisions(name):
 
 @pytest.mark.parametrize("letter", ["A-LRN", "C"])
 def test_the_other_configurations_compute(letter):
-    model = mini_vgg(letter, batch_norm=False, in_channels=3)
+    model = vgg(letter, num_classes=10, width=8, hidden=16)
     kernels = [layer.kernel_size[0] for layer in model.features if isinstance(layer, nn.Conv2d)]
-    assert kernels == {"A-LRN": [3, 3, 3, 3], "C": [3, 3, 3, 3, 3, 3, 1]}[letter]
+    assert kernels == {"A-LRN": [3] * 8, "C": [3, 3, 3, 3, 3, 3, 1, 3, 3, 1, 3, 3, 1]}[letter]
     norms = [layer for layer in model.features if isinstance(layer, nn.LocalResponseNorm)]
     assert len(norms) == (letter == "A-LRN")
-    assert model(torch.rand(2, 3, 28, 28)).shape == (2, 10)
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_the_smallest_image_of_the_paper_is_32_pixels():
     "options",
     [
         {},
-        {"configuration": "E", "width": 8},
-        {"configuration": "A-LRN", "batch_norm": False},
+        {"configuration": (2, 2, 4), "width": 8},
+        {"configuration": (1, 1, 2), "batch_norm": False},
         {"configuration": (1, 2, 3), "initialisation": "glorot", "batch_norm": False},
         {"configuration": (2, 2, 2, 1), "stem": (3, 1, 1), "initialisation": "torch", "width": 16},
         {"initialisation": "normal", "dropout": 0.5, "hidden": 64},
@@ -233,7 +233,7 @@ def test_he_keeps_the_signal_and_the_papers_normal_does_not_in_a_narrow_deep_net
 def test_settings_that_do_not_fit_get_a_sentence():
     for call, sentence in (
         (lambda: vgg("F"), "configuration must be one of 'A', 'A-LRN', 'B', 'C', 'D', 'E'; got 'F'"),
-        (lambda: mini_vgg("F"), "configuration must be one of"),
+        (lambda: vgg("F"), "configuration must be one of"),
         (lambda: mini_vgg(()), "number of stages must be one of 1, 2, 3, 4, 5; got 0"),
         (lambda: mini_vgg((1, 0)), "stage 2 must be a whole number of at least 1; got 0"),
         (lambda: mini_vgg(width=0), "width must be"),

@@ -12,6 +12,5 @@ __dir__ = __all__.copy  # what the tab key offers
 def __getattr__(name: str):
     # Each explorer is imported when it is asked for: one lecture uses one or two of them.
     if name in __all__:
-        module = import_module(f"course_utils.explorers.{name.removesuffix('_explorer')}")
-        return getattr(module, name, None) or opener(module.describe)
+        return opener(import_module(f"course_utils.explorers.{name.removesuffix('_explorer')}").describe)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,6 @@ from course_utils.explorers.description import MEASURED
 from course_utils.explorers.receptive_field import BOX, SIZE, TRAINED, UNTRAINED
 from course_utils.geometry import LayerRow, LayerTable, effective_receptive_field, layer_table
 from course_utils.measurements import layer_signals, main_path
-from course_utils.metrics import target_ranks
 
 COUNTED = ("conv", "pool", "linear")  # the layers whose units and connections lecture 12 counts
 _SUMMED = ("units", "weights", "biases", "connections", "macs")
@@ -137,7 +136,7 @@ def photos() -> dict[str, data.Photo]:
     return {photo.name: photo for photo in data.photos()}
 
 
-def _picture(photo: data.Photo) -> str:
+def picture(photo: data.Photo) -> str:
     """The part of a photo that networks see, as a JPEG data URI of about 10 KB."""
     pixels = (data.to_pixels(data.preprocess(photo.image, SIZE)) * 255).round().byte().permute(1, 2, 0)
     return _data_uri(Image.fromarray(pixels.numpy()), "JPEG", quality=62)
@@ -191,22 +190,6 @@ def guess(photo: data.Photo, logits: Tensor) -> dict[str, Any]:
     return {"target": target, "order": order, "logits": [shortest[i] for i in order]}
 
 
-def own_guesses(own: Any, logits: Any, classes: Any) -> dict[str, Any]:
-    """What topk_explorer draws of a reader's photos, logits and classes; raises ValueError as it does."""
-    own = [*photos().values()] if own is None else own
-    classes = data.imagenet_classes() if classes is None else classes
-    if not own or len({photo.name for photo in own}) < len(own):
-        raise ValueError("topk_explorer needs at least one photo, and each photo a name of its own.")
-    logits = torch.stack([imagenet_logits(photo) for photo in own]) if logits is None else logits
-    if logits.shape != (shape := (len(own), len(classes))):
-        raise ValueError(f"logits must be of shape {[*shape]} (photos, classes), not {list(logits.shape)}.")
-    target_ranks(logits, torch.tensor([photo.label for photo in own]))  # refuses NaN, and labels of no class
-    found = {"photos": [photo.name for photo in own], "classes": list(classes)}
-    for photo, row in zip(own, logits, strict=True):
-        found |= {f"photo/{photo.name}": _picture(photo), f"guesses/{photo.name}": guess(photo, row)}
-    return found
-
-
 @torch.inference_mode()
 def imagenet_logits(photo: data.Photo) -> Tensor:
     """Logits [1000] of the offline classifier."""
@@ -217,10 +200,9 @@ KINDS: dict[str, Callable[..., Any]] = {  # of keys, each with an example
     "table": _table,  # table/VGG-16/224/blocks: its `rows`, `names`, `total`; or `refused`, a sentence
     "layers": _layers,  # layers/ResNet-18: the layers that a field is drawn for, and their fields
     "photos": lambda: [*photos()],  # their names
-    "photo": lambda name: _picture(photos()[name]),  # photo/koala: as a data URI
+    "photo": lambda name: picture(photos()[name]),  # photo/koala: as a data URI
     "effective": _effective,  # effective/koala/ResNet-18/effective, untrained/layer2.1/14/14: of a unit
     "signals": _signals,  # signals/56/1/0/1.0/0: of an untrained network: depth, skip, norm, scale, seed
-    # guesses/koala: target and ordered logits
-    "guesses": lambda name: guess(photos()[name], imagenet_logits(photos()[name])),
+    "guesses": lambda name: guess(photos()[name], imagenet_logits(photos()[name])),  # guesses/koala
     "classes": lambda: list(data.imagenet_classes()),  # their names
 }

@@ -1,10 +1,9 @@
 """topk_explorer: a photo, a classifier's first guesses, and whether the target is among the first k."""
 
 from math import exp, fsum
-from typing import Any
 
 from course_utils.explorers import layout, svg
-from course_utils.explorers.description import Description, Picture, Values, choice, opened, slider
+from course_utils.explorers.description import Description, Picture, Values, choice, slider
 from course_utils.explorers.layout import Block, words
 from course_utils.words import percent
 
@@ -12,23 +11,12 @@ _ROWS, _PITCH = 10, 30  # rows that are always shown, and pixels from one to the
 _PHOTO, _NAME, _BAR = 256, 168, 172
 
 
-def topk_explorer(photos: Any = None, logits: Any = None, classes: Any = None, **initial: Any):
+def describe(data: Values) -> Description:
     """A photo beside a classifier's first guesses: is the target among the first k?
 
-    photos: objects with `name`, `image` (PIL) and `label`, an index into `classes`; logits: float [len(photos),
-    len(classes)]; by default the course's photographs, the offline ImageNet classifier's logits, ImageNet's classes.
-    `initial` sets any of photo (its name), k (1 to 10), temperature (the logits are divided by it before the softmax).
-    Raises ValueError where photos, logits and classes do not fit together, and for what the controls do not offer.
+    The photos are the course's, the guesses those of the offline ImageNet classifier. `initial` sets any of photo (its
+    name), k (1 to 10) and temperature (the logits are divided by it before the softmax).
     """
-    if photos is None and logits is None and classes is None:
-        return opened(describe, initial)
-    from course_utils.explorers.measured import own_guesses
-
-    return opened(describe, initial, own_guesses(photos, logits, classes))
-
-
-def describe(data: Values) -> Description:
-    """Controls and drawing function for `data["photos"]`; a photo needs its guesses, all need the classes."""
     names = data["photos"]
     controls = {
         "photo": choice("photo", [(name.replace("_", " "), name) for name in names], names[0]),

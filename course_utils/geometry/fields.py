@@ -51,7 +51,6 @@ class Axis(NamedTuple):
 
     @property
     def is_constant(self) -> bool:
-        """Whether all elements see the same."""
         return all(step == 0 for step in self.steps)
 
     @property

@@ -1,15 +1,17 @@
 """A whole network: its layer table, the receptive fields of its layers, and the effective one."""
 
+from difflib import get_close_matches
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from course_utils.geometry.fields import ReceptiveField
-from course_utils.geometry.restoring import replaced, tensors_in
+from course_utils.geometry.operations import KIND_OF
+from course_utils.geometry.restoring import replaced
 from course_utils.geometry.sizes import Shape, checked_integer
 from course_utils.geometry.table import LayerRow, LayerTable
-from course_utils.geometry.trace import Step, Trace, sentence, torchs, trace
+from course_utils.geometry.trace import Step, Trace, sentence, tensors_in, torchs, trace
 
 
 def layer_table(model: nn.Module, input_shape: Shape) -> LayerTable:
@@ -111,18 +113,23 @@ def effective_receptive_field(
 
 def _output_of(model: nn.Module, step: Step, images: Tensor) -> Tensor:
     """What a module of the model puts out at this use of it, for real images, in evaluation mode."""
-    outputs = []
+    outputs, Reached = [], type("Reached", (BaseException,), {})  # no error, hence no Exception
+
+    def stop(_module: nn.Module, _given: tuple, output: object) -> None:
+        outputs.append(output)
+        if len(outputs) == step.use:
+            raise Reached
+
     with replaced(model, Tensor.clone):  # and without the hook afterwards
-        # Copies, because layers may work in place.
-        step.module.register_forward_hook(lambda _, given, out: outputs.append(tensors_in(out)[0].clone()))
+        step.module.register_forward_hook(stop)
         try:
-            model(images.clone())
+            model(images.clone())  # a copy, because a first layer may work in place
+        except Reached:
+            return tensors_in(outputs[-1])[0]
         except Exception as error:
             whole = Step("", type(model).__name__)
             raise ValueError(sentence(error, whole, [tuple(images.shape)])) from error
-    if len(outputs) < step.use:
-        raise ValueError(f"{step.label} is not computed for these images, unlike for their shape alone.")
-    return outputs[step.use - 1]
+    raise ValueError(f"{step.label} is not computed for these images, unlike for their shape alone.")
 
 
 def _found(model: nn.Module, traced: Trace, layer: str | None) -> Step:
@@ -136,8 +143,8 @@ def _found(model: nn.Module, traced: Trace, layer: str | None) -> Step:
         return traced.outputs[layer]
     if layer in [name for name, _ in model.named_modules()]:
         raise ValueError(f"Layer {layer!r} is not used when the model runs in evaluation mode.")
-    names = ", ".join(map(repr, list(traced.outputs)[:9]))
-    raise ValueError(f"There is no layer {layer!r}; there are {names} and maybe others.")
+    near = ", ".join(map(repr, get_close_matches(str(layer), traced.outputs, 3, 0)))
+    raise ValueError(f"There is no layer {layer!r}; there are {near} and maybe others.")
 
 
 def _public(step: Step) -> ReceptiveField:
@@ -146,14 +153,11 @@ def _public(step: Step) -> ReceptiveField:
     return step.sees.public(step.shape, step.label)
 
 
-# A layer's kind by its class or file in torch.nn.modules, where its operations do not tell.
-_LAYERS = {"MultiheadAttention": "attention", "activation": "activation", "dropout": "dropout"}
-_LAYERS |= {"normalization": "norm", "padding": "pad", "rnn": "recurrent"}
-
-
 def _kind(step: Step) -> str:
-    layer = next(iter(torchs(step.module)), Step)
-    return _LAYERS.get(layer.__name__) or _LAYERS.get(layer.__module__.split(".")[-1], step.kind)
+    """A layer's by its class or file in torch.nn.modules, an operation's by its name, else that of what it did."""
+    layer = next(iter(torchs(step.module)), None)
+    names = (layer.__name__, layer.__module__.rpartition(".")[2]) if layer else (step.function,)
+    return next((KIND_OF[name] for name in names if name in KIND_OF), step.kind)
 
 
 def _shown(traced: Trace) -> list[Step]:
@@ -161,6 +165,6 @@ def _shown(traced: Trace) -> list[Step]:
     shown = []
     for step in traced.steps:
         same_size = prod(step.in_shape) == prod(step.shape) and step.function not in ("flatten", "reshape")
-        moves = step.kind == "copy" or (step.kind == "reshape" and same_size)
+        moves = step.kind in ("identity", "copy") or (step.kind == "reshape" and same_size)
         shown += [step] if step.module is not None or step.parameters or not moves else []
     return shown

@@ -5,6 +5,7 @@ no list has neither a field nor a count, and whoever asks for one is told so.
 Source: torch's native_functions.yaml for names and arguments.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from math import gcd, prod
@@ -32,12 +33,12 @@ class Operation:
         kin = [func, *(getattr(packet, overload) for overload in packet.overloads())] if packet else [func]
         self.is_pointwise = any(torch.Tag.pointwise in each.tags for each in kin)
         # Of the shape of its input, and nothing else of it.
-        self.creates = self.name.startswith("new_") or self.name.endswith(("_like", "zero", "fill"))
+        self.creates = self.name in ("zero", "fill") or bool(re.search(r"^new_|_like$", self.name))
         has_rule = self.creates or (self.name in RULES and schema.overload_name not in ("padding", "other"))
         composite = func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
         self.is_composite = composite and not has_rule
         usual = "reshape" if self.is_view else "activation" if hasattr(nn.functional, self.name) else "other"
-        self.kind = _KIND_OF.get(self.name, usual)
+        self.kind = KIND_OF.get(self.name, usual)
         usual = _moving if self.is_view else _meeting if self.is_pointwise else _unknown
         self.rule = RULES.get(self.name, usual)
         self.multiplies = self.kind in ("conv", "linear", "matmul")
@@ -147,7 +148,10 @@ def _moving(call: Call, axes: list[Axis]) -> Axis:
     steps = [int(c.min()) if 0 <= c.min() == c.max() < far else None for c in changes]
     uneven = rows[tuple(slice(None) if step is None else 0 for step in steps)] % far
     first, width = int(uneven.min()), int(uneven.max() - uneven.min())
-    if len(shape) == len(out):  # a map of one position keeps its step
+    if op.name in ("permute", "transpose", "t"):  # a map of one position keeps its step, also turned
+        single = [step if step < far else None for step in rows.stride()]
+        steps = [single[d] if n == 1 else steps[d] for d, n in enumerate(out)]
+    elif len(shape) == len(out):
         steps = [axis.steps[d] if shape[d] == n == 1 else steps[d] for d, n in enumerate(out)]
     moved = Axis(axis.extent, axis.start + first, axis.size + width, tuple(steps))
     return moved.ended(max(known) if width == span(shape, known) else 1)
@@ -207,6 +211,7 @@ _OVER = {
     "batch_norm": lambda given, every: {d for d in every if d != 1 and given["training"]},
     "instance_norm": lambda given, every: {d for d in every if d > 1 and given["use_input_stats"]},
     "layer_norm": lambda given, every: every[-len(given["normalized_shape"]) :],
+    "group_norm": lambda given, every: every[1:],
 }
 
 
@@ -233,29 +238,42 @@ _OPERATIONS = (
     ("activation", _sliding, "softmax log_softmax safe_softmax"),
     ("activation", _meeting, "hardswish"),
     ("activation", _unknown, "glu"),
+    (
+        "activation",
+        None,
+        "activation",
+    ),  # without a rule: files and classes of torch.nn.modules, and functions
+    ("attention", None, "MultiheadAttention scaled_dot_product_attention"),
     ("add", None, "add sub rsub"),
     ("concat", _joining, "cat"),
     ("concat", _unknown, "stack"),
     ("conv", _sliding, "convolution conv2d"),
+    ("conv", None, "conv"),
+    ("conv_transpose", None, "ConvTranspose1d ConvTranspose2d ConvTranspose3d"),
     ("copy", _meeting, "clone to_copy copy"),
     ("dropout", _meeting, "dropout"),
+    ("identity", None, "Identity"),
     ("linear", _sliding, "linear"),
     ("matmul", _unknown, "matmul mm bmm addmm baddbmm"),
     ("multiply", None, "mul div"),
     ("norm", _sliding, "batch_norm instance_norm layer_norm group_norm"),
+    ("norm", None, "batchnorm instancenorm normalization rms_norm"),
+    ("other", None, "Bilinear distance cosine_similarity pairwise_distance"),
     ("other", _moving, "index index_select flip roll repeat"),
     ("other", _unknown, "argmax argsort cumsum embedding gather grid_sampler_2d im2col index_put"),
     ("other", _unknown, "index_put_impl scatter sort topk tril triu unsafe_split var_mean"),
     ("pad", _sliding, "constant_pad_nd reflection_pad2d replication_pad2d"),
+    ("pad", None, "padding pad"),
     ("pool", _sliding, "avg_pool2d avg_pool3d max_pool2d max_pool2d_with_indices"),
     ("pool", _sliding, "adaptive_avg_pool2d adaptive_max_pool2d"),
+    ("recurrent", None, "rnn"),
     ("pool", _sliding, "mean sum amax amin max min var std norm linalg_vector_norm logsumexp prod any all"),
     ("reshape", _moving, "unsafe_view flatten reshape channel_shuffle pixel_shuffle pixel_unshuffle"),
     ("resize", _moving, "upsample_nearest2d upsample_nearest_exact2d"),
     ("resize", _unknown, "upsample_bilinear2d upsample_bicubic2d"),
 )
 RULES: dict[str, Rule] = {name: rule for _, rule, names in _OPERATIONS if rule for name in names.split()}
-_KIND_OF = {name: kind for kind, _, names in _OPERATIONS for name in names.split()}
+KIND_OF = {name: kind for kind, _, names in _OPERATIONS for name in names.split()}
 
 
 def cost_of(call: Call) -> tuple[int | None, int]:

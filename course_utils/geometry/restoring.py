@@ -1,48 +1,57 @@
-"""What a run of a model may change, put back afterwards: the model, and what its code keeps elsewhere by name."""
+"""What a run of a model may change, put back afterwards: the model, what its code keeps elsewhere, random numbers."""
 
 import gc
 import random
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from operator import delitem, setitem
-from types import FunctionType
+from operator import delitem, is_, setitem
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
-_LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names} - {"types", "argparse"}  # namespaces
-_CACHE, _KNOWN = type(lru_cache(print)), (Tensor, nn.Module, type)
+_LIBRARIES = {"torch", "torchvision", "numpy", *sys.stdlib_module_names} - {"types", "argparse"}
+_CONTAINERS = {"builtins", "collections", "functools"}  # also methods, properties, caches
+_PLAIN = {int, float, bool, str, type(None)}
+_USUAL = {dict, OrderedDict, list}
+_CACHE = type(lru_cache(print))
+_HOLDERS = (dict, list, set, deque, np.ndarray, type, CellType, _CACHE)
 
 
 @contextmanager
 def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """The model in evaluation mode, with `twin(t)` for each tensor t that it holds and no hooks on gradients.
 
-    Afterwards random numbers are as before, and so are attributes of the modules and their classes, the names
-    in their files, and the dicts and lists that these, their hooks and the functions they call hold or use by name.
+    Afterwards random numbers are as before, and so is what the model holds, and what its code keeps in classes,
+    modules and closures: in lists, dicts, sets and names.
     """
-    before, twins = _reached(model), {}
+    found: dict[int, Any] = {}
+    code = _walk([model], found, False)
+    own = [holder for holder in found.values() if isinstance(holder, (dict, list))]
+    _walk(code, found, True)
+    before = [(holder, _content(holder)) for holder in found.values() if isinstance(holder, _HOLDERS)]
     states = [(random.setstate, random.getstate()), (torch.set_rng_state, torch.get_rng_state())]
     states.append((np.random.set_state, np.random.get_state()))  # noqa: NPY002
+    twins: dict[int, Any] = {}
 
-    def swapped(tensor: Tensor) -> Tensor:
-        if id(tensor) not in twins:
-            new = twin(tensor.detach())
-            twins[id(tensor)] = nn.Parameter(new, False) if isinstance(tensor, nn.Parameter) else new
-        return twins[id(tensor)]
+    def swapped(value: Any) -> Any:
+        if isinstance(value, tuple) and any(isinstance(item, Tensor | tuple) for item in value):
+            return getattr(type(value), "_make", type(value))([*map(swapped, value)])
+        if isinstance(value, Tensor) and id(value) not in twins:
+            new = twin(value.detach())
+            twins[id(value)] = nn.Parameter(new, False) if isinstance(value, nn.Parameter) else new
+        return twins.get(id(value), value)
 
     try:
-        for holder, content in before:
-            put = setattr if isinstance(holder, type) else setitem
-            for key, value in content.items() if "__builtins__" not in content else ():  # a file's names
-                if isinstance(value, (Tensor, tuple)) and tensors_in(value):
-                    put(holder, key, tree_map_only(Tensor, swapped, value))
+        for holder in own:
+            for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+                if isinstance(value, (Tensor, tuple)):
+                    holder[key] = swapped(value)
         for module in model.modules():
             hooks = {"_backward_hooks": OrderedDict(), "_backward_pre_hooks": OrderedDict()}
             vars(module).update(hooks, training=False)
@@ -54,68 +63,65 @@ def replaced(model: nn.Module, twin: Callable[[Tensor], Tensor]) -> Iterator[Non
             _restore(holder, content)
 
 
-def tensors_in(value: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        return [value]
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
-    nested = [item for item in items if isinstance(item, (Tensor, dict, tuple, list))]
-    return [tensor for item in nested for tensor in tensors_in(item)]
-
-
-def _reached(model: nn.Module) -> list[tuple[Any, dict[Any, Any]]]:
-    """What holds names or values that a run may change, and its content."""
-    kinds = {type(module) for module in model.modules()}
-    classes = {c for kind in kinds for c in kind.__mro__ if not _is_librarys(c)}
-    found, todo = {}, [*map(vars, model.modules()), *classes]
+def _walk(todo: list[Any], found: dict[int, Any], into_code: bool) -> list[Any]:
+    """Put into `found` what can be reached by name, but for libraries; returns functions and classes not followed."""
+    code = []
     while todo:
         value = todo.pop()
-        if id(value) in found or (isinstance(value, FunctionType) and _is_librarys(value)):
+        if type(value) in _USUAL and not value:  # as most of a module's dozen dicts of hooks
+            found[id(value)] = value
+        if type(value) in _PLAIN or id(value) in found or isinstance(value, (Tensor, ModuleType)):
             continue
-        content = _content(value)
-        found[id(value)] = value, content
-        inner = [value.__wrapped__] if isinstance(value, _CACHE) else content.values()
+        is_code = isinstance(value, (type, FunctionType))
+        home = str(value.__module__ if is_code else type(value).__module__).partition(".")[0]
+        if is_code and (home in _LIBRARIES or not into_code):
+            code += [value] * (home not in _LIBRARIES)
+            continue
+        found[id(value)] = value
         if isinstance(value, FunctionType):
             space = value.__globals__
-            inner = [space[name] for name in _names(value.__code__) if name in space]
-            found |= {id(space): (space, dict(space))} if inner and id(space) not in found else {}
-            inner += [item for cell in value.__closure__ or () for item in gc.get_referents(cell)]
-        for item in inner:
-            if isinstance(item, (dict, list, FunctionType, _CACHE)):
-                todo.append(item)
-            elif hasattr(item, "__dict__") and not (isinstance(item, _KNOWN) or _is_librarys(type(item))):
-                todo.append(vars(item))
-    return [pair for pair in found.values() if not isinstance(pair[0], FunctionType)]
-
-
-def _is_librarys(code: type | FunctionType) -> bool:
-    return str(code.__module__).partition(".")[0] in _LIBRARIES
+            names = [space[name] for name in _names(value.__code__) if name in space]
+            found |= {id(space): space} if names else {}
+            todo += [value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value), *names]
+        elif is_code:
+            todo += [*value.__bases__, *vars(value).values()]
+        elif isinstance(value, dict):
+            todo += [v for v in value.values() if type(v) not in _PLAIN]
+        elif isinstance(value, nn.Module) or (home not in _LIBRARIES and hasattr(value, "__dict__")):
+            todo += [vars(value), type(value)]
+        elif home in _CONTAINERS or isinstance(value, tuple):
+            todo += [value.__wrapped__] if isinstance(value, _CACHE) else gc.get_referents(value)
+    return code
 
 
 def _names(code: Any) -> set[str]:
     return {*code.co_names}.union(*(_names(inner) for inner in code.co_consts if hasattr(inner, "co_names")))
 
 
-def _content(holder: Any) -> dict[Any, Any]:
-    """What it holds, by key, place or name."""
-    if isinstance(holder, dict):
-        return dict(holder)
+def _content(holder: Any) -> Any:
+    if isinstance(holder, CellType):
+        return {"cell_contents": holder.cell_contents} if gc.get_referents(holder) else {}
     if isinstance(holder, _CACHE):
-        return {"misses": holder.cache_info().misses}
-    return dict(enumerate(holder) if isinstance(holder, list) else vars(holder))
+        return holder.cache_info().misses
+    return dict(vars(holder)) if isinstance(holder, type) else holder.copy()
 
 
-def _restore(holder: Any, content: dict[Any, Any]) -> None:
-    if isinstance(holder, list):
-        holder[:] = content.values()
-    elif isinstance(holder, _CACHE):
+def _restore(holder: Any, content: Any) -> None:
+    is_dict = isinstance(holder, dict)
+    if isinstance(holder, _CACHE):
         if _content(holder) != content:  # it may hold tensors without values
             holder.cache_clear()
-    elif holder or content:  # unlike most of a module's dozen dicts of hooks
+    elif isinstance(holder, np.ndarray):
+        if holder.flags.writeable:
+            holder[...] = content
+    elif isinstance(holder, (type, CellType)) or (is_dict and "__builtins__" in content):
         now = _content(holder)
-        put, drop = (setitem, delitem) if isinstance(holder, dict) else (setattr, delattr)
-        for key in now.keys() - content.keys():
-            drop(holder, key)
-        for key, value in content.items():
-            if now.get(key, now) is not value:
-                put(holder, key, value)
+        for name in now.keys() - content.keys():  # one by one, since a module is never without its names
+            (delitem if is_dict else delattr)(holder, name)
+        for name in [name for name in content if name not in now or now[name] is not content[name]]:
+            (setitem if is_dict else setattr)(holder, name, content[name])
+    elif holder or content:
+        old, new = ([*some, *some.values()] if is_dict else [*some] for some in (content, holder))
+        if len(old) != len(new) or not all(map(is_, old, new)):
+            holder.clear()
+            (holder.extend if isinstance(holder, list | deque) else holder.update)(content)

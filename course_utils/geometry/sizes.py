@@ -115,7 +115,6 @@ def _layer(kind: str, in_shape: Shape, out_shape: Shape, weights: int, bias: boo
 
 def checked_integer(name: str, value: object, least: int) -> int:
     """`value` as an int, or a ValueError that says what `name` may be."""
-    # True counts as 1 for Python, but as a size it is a slip.
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
     return int(value)

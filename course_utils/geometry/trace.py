@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_map_only
 from course_utils.geometry import operations as ops
 from course_utils.geometry.fields import Axis, Field, NoField, joined
 from course_utils.geometry.operations import Known
-from course_utils.geometry.restoring import replaced, tensors_in
+from course_utils.geometry.restoring import replaced
 from course_utils.geometry.sizes import Shape, checked_integer
 from course_utils.geometry.table import KINDS
 
@@ -61,7 +61,7 @@ def trace(model: nn.Module, input_shape: Shape, is_image: bool = False) -> "Trac
         label = Step(name, type(module).__name__).label
         if isinstance(module, torch.jit.ScriptModule):
             raise ValueError(f"{label} is a TorchScript module; give the original one.")
-        if any(map(is_lazy, module._parameters.values())):
+        if any(map(is_lazy, (*module._parameters.values(), *module._buffers.values()))):
             raise ValueError(f"{label} has no shape yet: run the model once on images first.")
     sizes = input_shape if isinstance(input_shape, tuple | list) and input_shape else (input_shape,)
     if is_image and len(sizes) != 3:
@@ -225,8 +225,8 @@ def _count(step: Step, call: ops.Call, uses: list[tuple[str, str]]) -> None:
     step.kind = max(step.kind, kind, key=KINDS.index)
     for argument, parameter in uses:
         added = argument == "bias" or (argument == "self" and op.name in ("addmm", "baddbmm"))
-        scales = argument == "weight" or op.multiplies or (op.name, len(uses)) == ("mul", 1)
-        added |= not scales and bool(_BIAS.search(parameter))
+        scales = call.seen and (argument == "weight" or (op.name, len(uses)) == ("mul", 1))
+        added |= not (scales or op.multiplies) and bool(_BIAS.search(parameter))
         step.parameters[parameter] = step.parameters.get(parameter, True) and added
     step.macs, step.pairs = step.macs + (macs or 0), step.pairs + pairs
     if call.seen and macs is None:
@@ -281,3 +281,12 @@ def sentence(error: Exception, step: Step, given: Collection[Shape]) -> str:
         return f"{step.label} cannot be traced: {values}."
     what = " and ".join(str(shape[1:]) for shape in given) or "its input"
     return f"{step.label} cannot take {what}: {text}."
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+    nested = [item for item in items if isinstance(item, (Tensor, dict, tuple, list))]
+    return [tensor for item in nested for tensor in tensors_in(item)]

@@ -83,22 +83,19 @@ vgg11, vgg13 = _of_depth(11, "A", "132,863,336"), _of_depth(13, "B", "133,047,84
 vgg16, vgg19 = _of_depth(16, "D", "138,357,544"), _of_depth(19, "E", "143,667,240")
 
 
-def mini_vgg(configuration: str | Sequence[int] = "B", **options) -> VGG:
+def mini_vgg(configuration: Sequence[int] = (2, 2, 2), **options) -> VGG:
     """VGG for 28x28 pixels: the same class, by default with half the channels and no dropout.
 
-    `configuration` is a letter, of which the first three stages are used, or the number of 3x3 convolutions in
-    each of one to five stages, e.g. `(2, 2, 2)`. `options` go to `VGG`; by default in_channels=1, batch_norm=True,
-    width=32, stem=(3, 2, 1), which gives 14x14 positions, hidden=256. Raises ValueError as `vgg` does.
+    `configuration` is the number of 3x3 convolutions in each of one to five stages, by default those of B. `options`
+    go to `VGG`; by default in_channels=1, batch_norm=True, width=32, stem=(3, 2, 1), which gives 14x14 positions,
+    hidden=256. Raises ValueError as `vgg` does.
     """
-    if isinstance(configuration, str):
-        check_choice("configuration", configuration, VGG_CONFIGURATIONS)
-        stages = VGG_CONFIGURATIONS[configuration][:3]
-    else:
-        check_choice("the number of stages", len(configuration), range(1, 6))
-        check_positive(**{f"stage {number}": count for number, count in enumerate(configuration, 1)})
-        stages = vgg_stages(*configuration)
+    check_choice("the number of stages", len(configuration), range(1, 6))
+    check_positive(**{f"stage {number}": count for number, count in enumerate(configuration, 1)})
     small = {"num_classes": 10, "in_channels": 1, "batch_norm": True, "width": 32, "stem": (3, 2, 1)}
-    return VGG(stages, **small | {"pooled_size": 1, "hidden": 256, "dropout": 0.0} | options)
+    return VGG(
+        vgg_stages(*configuration), **small | {"pooled_size": 1, "hidden": 256, "dropout": 0.0} | options
+    )
 
 
 def _features(stages, channels, batch_norm, width, stem) -> tuple[nn.Sequential, int]:

@@ -564,3 +564,86 @@ def test_bad_models(model, sentence):
     for measure in (layer_table, receptive_field):
         with pytest.raises(ValueError, match=rf"^{sentence}[^\n]*\.$"):
             measure(model, SHAPE)
+
+
+# --- Kinds of fault that an attack on the one rule of windows found ---------------------------------------------
+
+
+class Equalised(nn.Conv2d):
+    """Weights and biases scaled before they are used."""
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight * 0.1, self.bias * 0.5)
+
+
+def test_scaled_biases_are_biases():
+    row = layer_table(Equalised(4, 6, 3), (4, 8, 8))[0]
+    assert (row.weights, row.biases) == (216, 6)
+    pruned = nn.Conv2d(4, 6, 3)
+    torch.nn.utils.prune.l1_unstructured(pruned, "bias", 0.5)
+    assert layer_table(pruned, (4, 8, 8))[0].biases == 6
+
+
+@pytest.mark.parametrize("fill", [torch.masked_fill, torch.Tensor.masked_fill_])
+def test_filling_where_a_mask_says_so_keeps_the_image(fill):
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    model = Net(lambda net, x: fill(net.conv(x), mask, 0), conv=conv(2, 3, 3, padding=1))
+    assert receptive_field(model, SHAPE, "").size == (3, 3)
+    assert [row.name for row in layer_table(model, SHAPE)] == ["conv", "masked_fill"]
+
+
+def test_group_norm_keeps_rows_apart_that_are_in_the_batch():
+    def run(net, x):
+        rows = net.conv(x).permute(0, 2, 1, 3).flatten(0, 1)
+        return F.group_norm(rows, 1).unflatten(0, (1, 16)).permute(0, 2, 1, 3)
+
+    field = receptive_field(Net(run, conv=conv(2, 4, 3, padding=1)), SHAPE, "")
+    assert field.size == (3, 16) and field.stride == (1, 0)
+
+
+def test_a_map_of_one_row_that_is_turned_is_refused():
+    model = Net(lambda net, x: net.conv(x).transpose(2, 3), conv=conv(2, 4, 3, padding=1))
+    with pytest.raises(ValueError, match="rows that run along the width"):
+        receptive_field(model, (2, 1, 9), "")
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (nn.PairwiseDistance(), "other"),
+        (nn.CosineSimilarity(), "other"),
+    ],
+)
+def test_distances_have_no_connections(model, kind):
+    row = layer_table(Net(lambda net, x: net.part(x, x + 1), part=model), SHAPE)["part"]
+    assert (row.kind, row.connections) == (kind, 0)
+
+
+class OwnLinear(nn.Linear):
+    def forward(self, x):
+        return x @ self.weight.T + self.bias
+
+
+class Unfolded(nn.Conv2d):
+    def forward(self, x):
+        return (self.weight.flatten(1) @ F.unfold(x, 3)).unflatten(2, (14, 14))
+
+
+@pytest.mark.parametrize(
+    ("run", "part", "kind"),
+    [
+        (lambda net, x: net.part(x.flatten(1)), OwnLinear(512, 4), "linear"),
+        (lambda net, x: net.part(x), Unfolded(2, 4, 3, bias=False), "conv"),
+        (lambda net, x: F.scaled_dot_product_attention(x, x, x), None, "attention"),
+        (lambda net, x: F.rms_norm(x, (16,)), None, "norm"),
+        (lambda net, x: F.pad(x, (1, 1, 1, 1), mode="circular"), None, "pad"),
+    ],
+)
+def test_a_layers_kind_is_what_it_is_called_not_how_it_computes(run, part, kind):
+    model = Net(run, **({"part": part} if part is not None else {}))
+    assert [row.kind for row in layer_table(model, SHAPE)][-1] == kind
+
+
+def test_what_changes_nothing_has_no_row():
+    model = Net(lambda net, x: F.dropout2d(net.conv(x.to(x.dtype)), 0.5, False), conv=conv(2, 4, 3))
+    assert [row.name for row in layer_table(model, SHAPE)] == ["conv"]

@@ -46,9 +46,9 @@ class CountsOnClass(nn.Module):
         return x + self.calls
 
 
-@measures
-def test_tensors_on_the_class_stay(measure):
-    measure(nn.Sequential(nn.Conv2d(3, 3, 3), CountsOnClass()))
+@pytest.mark.parametrize("name", ["layer_table", "receptive_field", "receptive_fields"])
+def test_tensors_on_the_class_stay(name):
+    MEASURES[name](nn.Sequential(nn.Conv2d(3, 3, 3), CountsOnClass()))
     assert not CountsOnClass.calls.any()
 
 
@@ -215,22 +215,23 @@ def test_what_forward_keeps_is_not_spoilt(measure, cls):
 Pair = namedtuple("Pair", "first second")
 
 
-class InPair(nn.Module):
+class InPairAndArray(nn.Module):
     def __init__(self):
         super().__init__()
-        self.pair = Pair(torch.zeros(1), [torch.zeros(1)])
+        self.pair, self.steps = Pair(torch.zeros(1), [torch.zeros(1)]), np.zeros(())
 
     def forward(self, x):
         self.pair.first.add_(1)
         self.pair.second[0].add_(1)
+        self.steps += 1
         return x + self.pair.first
 
 
 @measures
-def test_named_tuples_stay(measure):
-    model = nn.Sequential(nn.Conv2d(3, 3, 3), InPair())
+def test_named_tuples_and_arrays_stay(measure):
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), InPairAndArray())
     measure(model)
-    assert not model[1].pair.first.any() and not model[1].pair.second[0].any()
+    assert not model[1].pair.first.any() and not model[1].pair.second[0].any() and model[1].steps == 0
 
 
 class OutOfSight(nn.Module):
