@@ -102,7 +102,7 @@ class Trace(TorchDispatchMode):
         for name, parameter in model.named_parameters():
             self._learn(parameter, None, (name,))
 
-    def called(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def called(self, module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
         """A call of a module: a step unless it is a part of a layer that is one row."""
         name = self._names.get(id(module))
         if self._step or name is None:

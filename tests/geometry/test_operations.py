@@ -647,3 +647,17 @@ def test_a_layers_kind_is_what_it_is_called_not_how_it_computes(run, part, kind)
 def test_what_changes_nothing_has_no_row():
     model = Net(lambda net, x: F.dropout2d(net.conv(x.to(x.dtype)), 0.5, False), conv=conv(2, 4, 3))
     assert [row.name for row in layer_table(model, SHAPE)] == ["conv"]
+
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = conv(2, 4, 3)
+
+    def forward(self, module):
+        return self.conv(module)
+
+
+def test_arguments_may_have_any_name():
+    model = Net(lambda net, x: net.part(module=x), part=Wrapped())
+    assert layer_table(model, SHAPE).total.macs == 4 * 14 * 14 * 18
