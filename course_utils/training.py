@@ -210,13 +210,13 @@ def evaluate(model: nn.Module, images: ImageSet, ks=(1, 5), *, batch_size=500, p
     device = _device_of(model)
     options = {"disable": not progress, "delay": 1, "leave": False, "desc": "evaluate"}
     try:
-        with unchanged(model), torch.no_grad(), others_go_on():
+        with unchanged(model), torch.inference_mode(), others_go_on():
             model.eval()
             batches = tqdm(list(images.batches(batch_size)), **options)
             logits = torch.cat([_logits(model(_on(device, batch))).float().cpu() for batch, _ in batches])
     except Exception as error:
         raise ValueError(_why(error, model, images.images.dtype)) from error
-    targets = images.labels.cpu()
+    logits, targets = logits.clone(), images.labels.cpu()  # autograd refuses inference tensors
     errors = topk_errors(logits, targets, ks)  # first, since it says what does not fit
     return Evaluation(logits, targets, F.cross_entropy(logits, targets).item(), errors)
 

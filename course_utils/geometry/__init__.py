@@ -1,8 +1,7 @@
 """Layer sizes, costs and receptive fields, for one layer and for a whole network.
 
-One layer: `output_size`, `conv_layer`, `pool_layer`, `linear_layer`. A network: `layer_table`,
-`receptive_field`, `receptive_fields`, `effective_receptive_field`: these run it once on torch's meta device, leave it
-as it was, and load torch when they are first asked for.
+One layer: `output_size`, `conv_layer`, `pool_layer`, `linear_layer`. A network: `layer_table`, `receptive_field(s)`,
+`effective_receptive_field`: these run it, leave it as it was, and load torch when they are first asked for.
 """
 
 from importlib import import_module
