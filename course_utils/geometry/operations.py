@@ -238,11 +238,8 @@ _OPERATIONS = (
     ("activation", _sliding, "softmax log_softmax safe_softmax"),
     ("activation", _meeting, "hardswish"),
     ("activation", _unknown, "glu"),
-    (
-        "activation",
-        None,
-        "activation",
-    ),  # without a rule: files and classes of torch.nn.modules, and functions
+    # Without a rule: files and classes of torch.nn.modules, and functions.
+    ("activation", None, "activation"),
     ("attention", None, "MultiheadAttention scaled_dot_product_attention"),
     ("add", None, "add sub rsub"),
     ("concat", _joining, "cat"),
@@ -266,8 +263,8 @@ _OPERATIONS = (
     ("pad", None, "padding pad"),
     ("pool", _sliding, "avg_pool2d avg_pool3d max_pool2d max_pool2d_with_indices"),
     ("pool", _sliding, "adaptive_avg_pool2d adaptive_max_pool2d"),
-    ("recurrent", None, "rnn"),
     ("pool", _sliding, "mean sum amax amin max min var std norm linalg_vector_norm logsumexp prod any all"),
+    ("recurrent", None, "rnn"),
     ("reshape", _moving, "unsafe_view flatten reshape channel_shuffle pixel_shuffle pixel_unshuffle"),
     ("resize", _moving, "upsample_nearest2d upsample_nearest_exact2d"),
     ("resize", _unknown, "upsample_bilinear2d upsample_bicubic2d"),
@@ -288,8 +285,7 @@ def cost_of(call: Call) -> tuple[int | None, int]:
     if op.kind != "pool" or not call.seen:
         return (0 if op.is_view or op.is_pointwise or op.creates or op.name in RULES else None), 0
     if op.name.startswith("adaptive"):
-        sides = zip(
-            call.seen[0].shape[-2:], out[-2:], strict=True
-        )  # neighbours share a position or just meet
+        # Neighbouring windows share a position or just meet.
+        sides = zip(call.seen[0].shape[-2:], out[-2:], strict=True)
         return 0, prod(out[:-2]) * prod(n + outputs - gcd(n, outputs) for n, outputs in sides)
     return 0, prod(out) * prod(kernel for kernel, *_ in _windows(call).values())

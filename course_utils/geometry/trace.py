@@ -143,9 +143,8 @@ class Trace(TorchDispatchMode):
         kwargs, op = kwargs or {}, ops.operation(func)
         known = self._of(tensors_in((args, kwargs)))
         written = op.writes and (dict(zip(op.arguments, args, strict=False)) | kwargs).get(op.writes)
-        if (
-            isinstance(written, Tensor) and not written.is_meta
-        ):  # held where no twin was put: a global name, a slot
+        # Held where no twin was put: a global name, a slot.
+        if isinstance(written, Tensor) and not written.is_meta:
             self.overwritten.setdefault(id(written), (written, written.clone()))
         if not op.is_view and not known:  # a constant, which has values
             device = {"device": self.device} if str(kwargs.get("device")) == "meta" else {}

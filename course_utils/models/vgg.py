@@ -93,9 +93,8 @@ def mini_vgg(configuration: Sequence[int] = (2, 2, 2), **options) -> VGG:
     check_choice("the number of stages", len(configuration), range(1, 6))
     check_positive(**{f"stage {number}": count for number, count in enumerate(configuration, 1)})
     small = {"num_classes": 10, "in_channels": 1, "batch_norm": True, "width": 32, "stem": (3, 2, 1)}
-    return VGG(
-        vgg_stages(*configuration), **small | {"pooled_size": 1, "hidden": 256, "dropout": 0.0} | options
-    )
+    small |= {"pooled_size": 1, "hidden": 256, "dropout": 0.0}
+    return VGG(vgg_stages(*configuration), **small | options)
 
 
 def _features(stages, channels, batch_norm, width, stem) -> tuple[nn.Sequential, int]:

@@ -555,6 +555,7 @@ def test_every_layer_of_a_chain_on_constants_is_a_row(bias, inplace):
         (None, "model must be an nn.Module, got NoneType"),
         (torch.jit.script(nn.ReLU()), r"The model \(\w+\) is a TorchScript module"),
         (nn.Sequential(nn.LazyConv2d(3, 3)), r"Layer '0' \(LazyConv2d\) has no shape yet"),
+        (nn.Sequential(nn.LazyBatchNorm2d(affine=False)), r"Layer '0' \(LazyBatchNorm2d\) has no shape yet"),
         (Net(lambda net, x: x * x.max().item()), r"The model \(Net\) cannot be traced"),
         (Net(lambda net, x: x if x.mean() > 0 else -x), r"The model \(Net\) cannot be traced"),
         (Net(lambda net, x: torch.from_numpy(x.numpy())), r"The model \(Net\) cannot be traced"),
