@@ -840,6 +840,13 @@ def test_effective_field_without_a_gradient_is_refused(run, sentence):
 
 
 @torch.inference_mode()
+def test_effective_field_stops_at_the_layer_that_is_asked():
+    """What comes behind it may write in place, or take none but a single image."""
+    behind = nn.Hardtanh(inplace=True), nn.Flatten(0), nn.Linear(4 * 6 * 6, 2)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid(), *behind)
+    assert effective_receptive_field(model, torch.rand(2, 3, 8, 8), "1").count_nonzero() == 9
+
+
 def test_effective_field_in_inference_mode():
     assert effective_receptive_field(nn.Sequential(nn.Conv2d(1, 2, 3)), torch.rand(2, 1, 9, 9)).sum() > 1
 

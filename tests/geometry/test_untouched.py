@@ -111,6 +111,11 @@ class Cached(nn.Module):
         return x * ramp(x.shape[-1], x.device)
 
 
+class InDefault(nn.Module):
+    def forward(self, x, cache={}):  # noqa: B006
+        return x + cache.setdefault("ones", torch.ones_like(x[0, 0]))
+
+
 class OnAttribute(nn.Module):
     last = None
 
@@ -199,7 +204,7 @@ def test_tensors_in_tuples_stay(measure):
 
 @measures
 @pytest.mark.parametrize(
-    "cls", [OnClass, OnModule, Nested, InClosure, Cached, CachedMethod, OnAttribute, InNamespace]
+    "cls", [OnClass, OnModule, Nested, InClosure, Cached, CachedMethod, InDefault, OnAttribute, InNamespace]
 )
 def test_what_forward_keeps_is_not_spoilt(measure, cls):
     model = nn.Sequential(nn.Conv2d(3, 3, 3), cls())
